@@ -1,0 +1,1 @@
+"""The language of Ledgerbus: events, values and error codes. Needs only pydantic."""
