@@ -25,7 +25,7 @@ MAX_DEPTH: Final = 40
 CONTENT_TYPE: Final = "application/json"
 STRUCTURED: Final = "application/cloudevents+json"
 Headers = list[tuple[str, bytes]]
-_TRACEPARENT: Final = re.compile(r"^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$")
+TRACEPARENT: Final = re.compile(r"^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$")
 
 
 class Unreadable(Exception):  # noqa: N818 - named for what the record is
@@ -217,7 +217,7 @@ def _meta(texts: Mapping[str, str]) -> Meta:
             sequence=texts.get("sequence", ""),
             correlation_id=texts.get("correlationid", ""),
             causation_id=UUID(texts["causationid"]) if texts.get("causationid") else None,
-            traceparent=traceparent if _TRACEPARENT.match(traceparent) else "",
+            traceparent=traceparent if TRACEPARENT.match(traceparent) else "",
             tracestate=texts.get("tracestate", ""),
         )
     except ValueError:

@@ -1,0 +1,171 @@
+"""run(package, handlers, routes, jobs): everything a service is besides its three tables."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Final
+
+import structlog
+import uvicorn
+import uvloop
+
+from chassis import metrics, telemetry
+from chassis.broker import Intake
+from chassis.db import Database
+from chassis.http import build
+from chassis.invariants import Invariants
+from chassis.jobs import Jobs, run_job
+from chassis.migrate import migrate
+from chassis.outbox import Relay
+from chassis.settings import Settings
+from chassis.upkeep import measure_outbox, sweep
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from fastapi import APIRouter, FastAPI
+
+    from chassis.handlers import Handlers
+
+log = structlog.get_logger()
+
+RETRY_S: Final = 1.0
+DRAIN_S: Final = 10.0  # For the relay to publish what is committed; what is left waits in the table.
+OUTBOX_STUCK_S: Final = 30  # An outbox row older than this means nobody relays it.
+
+
+class Service:
+    """One service process: it starts in any order with its servers, and ends within a bound."""
+
+    def __init__(
+        self, package: str, handlers: Handlers, jobs: Jobs, settings: Settings
+    ) -> None:
+        self.name = package.rpartition(".")[2]
+        self.package = package
+        self.settings = settings
+        self.database = Database(
+            settings.database_url,
+            service=self.name,
+            topic_prefix=settings.topic_prefix,
+            pool_size=settings.pool_size,
+        )
+        self.invariants = Invariants(package)
+        self.intake = Intake(self.database, handlers, settings)
+        self.relay = Relay(self.database, settings.kafka_bootstrap_servers)
+        self._jobs = jobs
+        self._stopping = asyncio.Event()
+        self._migrated = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Migrate, then consume, relay and run jobs; waits for servers that are not up yet."""
+        while not self._migrated:
+            try:
+                await migrate(self.database, self.package)
+                self._migrated = True
+            except Exception as problem:  # noqa: BLE001 - reported by /health/ready until it works
+                log.warning("PostgreSQL does not answer yet", error=repr(problem))
+                await asyncio.sleep(RETRY_S)
+        self._tasks.append(asyncio.create_task(self.relay.run()))
+        upkeep = Jobs()
+        upkeep.every(seconds=self.settings.invariants_every_s)(self._ask_invariants)
+        upkeep.every(seconds=600)(sweep)
+        upkeep.every(seconds=5)(measure_outbox)
+        for seconds, job in [*self._jobs.table, *upkeep.table]:
+            task = run_job(self.database, job, seconds, self._stopping)
+            self._tasks.append(asyncio.create_task(task))
+        await self.intake.start()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
+        log.info("service started")
+
+    async def _ask_invariants(self, database: Database) -> None:
+        async with database.reader() as reader:
+            for violation in (await self.invariants.ask(reader))["violations"]:
+                log.error("invariant violated", **violation)
+
+    async def stop(self) -> None:
+        """Finish the batch, drain the relay, close the pool; each step is bounded."""
+        self._stopping.set()
+        await self.intake.stop()
+        await self.relay.stop()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=DRAIN_S)
+            for task in late:
+                task.cancel()
+        await self.database.close()
+        log.info("service stopped")
+
+    async def checks(self) -> dict[str, str]:
+        """What keeps the service from being ready; an empty text means well."""
+        consumer = self.intake.consumer
+        return {
+            "migrations": "" if self._migrated else "waiting for PostgreSQL",
+            "database": await self._check_database(),
+            "consumers": consumer.halted or ("" if consumer.joined else "joining the group"),
+        }
+
+    async def _check_database(self) -> str:
+        try:
+            async with asyncio.timeout(2), self.database.reader() as reader:
+                age = await reader.fetchval(
+                    "SELECT extract(epoch FROM now() - created_at)::int FROM outbox "
+                    "ORDER BY id LIMIT 1"
+                )
+        except Exception as problem:  # noqa: BLE001 - whatever it is, the answer is: not ready
+            return f"does not answer: {type(problem).__name__}"
+        stuck = age is not None and age > OUTBOX_STUCK_S
+        return f"the outbox has not moved for {age} s" if stuck else ""
+
+
+def application(service: Service, routes: APIRouter) -> FastAPI:
+    """The service as an ASGI application whose lifespan starts and stops the machinery."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        starting = asyncio.create_task(service.start())
+        try:
+            yield
+        finally:
+            starting.cancel()
+            with suppress(asyncio.CancelledError):
+                await starting
+            await service.stop()
+            telemetry.stop()
+
+    return build(
+        service.name,
+        routes,
+        database=service.database,
+        invariants=service.invariants,
+        checks=service.checks,
+        lifespan=lifespan,
+    )
+
+
+def run(package: str, handlers: Handlers, routes: APIRouter, jobs: Jobs) -> None:
+    """Run a service until SIGTERM; `package` (services.budget) names it and holds its SQL."""
+    settings = Settings()
+    name = package.rpartition(".")[2]
+    telemetry.start_logs(name, replica=settings.replica, level=settings.log_level)
+    telemetry.start(name, replica=settings.replica, spans_dir=settings.spans_dir)
+    with suppress(PackageNotFoundError):
+        metrics.BUILD.labels(name, version("ledgerbus")).set(1)
+
+    async def serve() -> None:
+        app = application(Service(package, handlers, jobs, settings), routes)
+        config = uvicorn.Config(
+            app,
+            host=settings.http_host,
+            port=settings.http_port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=5,
+        )
+        await uvicorn.Server(config).serve()
+
+    uvloop.run(serve())

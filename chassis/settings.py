@@ -1,0 +1,27 @@
+"""Settings of one service process, read from LEDGERBUS_* environment variables."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - pydantic reads it
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Where the servers are, and the few knobs that deployments differ in."""
+
+    model_config = SettingsConfigDict(env_prefix="LEDGERBUS_", extra="ignore")
+
+    kafka_bootstrap_servers: str
+    database_url: str
+    http_host: str = "127.0.0.1"
+    http_port: int = 8100
+    replica: int = Field(default=0, ge=0, description="names the group member and the log lines")
+    topic_prefix: str = Field(default="", description="sets one environment apart on a shared broker")
+    spans_dir: Path | None = Field(default=None, description="write spans as JSON lines here")
+    log_level: str = "INFO"
+    batch_records: int = Field(default=500, ge=1, description="records per poll and transaction")
+    batch_wait_ms: int = Field(default=20, ge=1, description="how long a poll waits to fill up")
+    pool_size: int = Field(default=8, ge=3)
+    invariants_every_s: int = Field(default=300, ge=1)

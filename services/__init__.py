@@ -1,0 +1,1 @@
+"""Five services, each owning its database; none knows another."""

@@ -1,0 +1,1 @@
+"""Tests of Ledgerbus, on real PostgreSQL and Kafka."""
