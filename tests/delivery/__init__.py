@@ -1,0 +1,1 @@
+"""What the machinery promises between Kafka and the handlers."""
