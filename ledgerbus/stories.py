@@ -1,0 +1,333 @@
+"""What the topics say about each claim: a pure fold of facts, lean enough for millions of them.
+
+A fact is folded from its decoded body; each figure is kept from its own event and never derived, so
+that a wrong amount anywhere shows up as a gap. The same event read twice is folded once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import IntFlag, auto
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from pydantic_core import PydanticCustomError
+
+from contracts.values import Money
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Fact(NamedTuple):
+    """One record of a topic; `late` ones lie behind the watermark and only excuse what precedes it."""
+
+    kind: str
+    event_id: int
+    body: dict[str, Any]
+    late: bool = False
+
+
+class Violation(NamedTuple):
+    """Something that must never be: which rule, about what, with which figures."""
+
+    invariant: str
+    subject: str
+    detail: str
+
+
+class Heard(IntFlag):
+    """What an intake command said, compared with what became of it."""
+
+    NOTHING = 0
+    SAME_TOTAL = auto()
+    OTHER_TOTAL = auto()
+
+
+@dataclass(slots=True)
+class Entry:
+    """One journal entry, as posting.events and posting.entries tell it."""
+
+    posted: int | None = None
+    recorded: int | None = None
+    turned_back: int | None = None
+    turned_back_recorded: int | None = None
+
+
+@dataclass(slots=True)
+class Story:
+    """One revision of one claim; every amount in minor units, from the event that said it."""
+
+    company: str = ""
+    currency: str = ""
+    key: str = ""
+    submitted: int | None = None
+    checked: int | None = None
+    asked: int | None = None
+    approved: int | None = None
+    rejected: int | None = None
+    reserved: int | None = None
+    refused: int | None = None
+    failed: int | None = None
+    withdrawn: int | None = None
+    settled: int | None = None
+    entries: dict[str, Entry] | None = None
+    paid: int = 0
+    paid_in_all: int = 0
+    paid_late: int = 0
+    late: frozenset[str] = frozenset()
+    heard: Heard = Heard.NOTHING
+
+    @property
+    def live_entries(self) -> list[Entry]:
+        """Entries that stand: posted and not turned back."""
+        entries = (self.entries or {}).values()
+        return [entry for entry in entries if entry.posted is not None and entry.turned_back is None]
+
+    @property
+    def posted(self) -> int | None:
+        """What the standing entries owe, or None without any."""
+        entries = self.live_entries
+        return sum(entry.posted or 0 for entry in entries) if entries else None
+
+
+@dataclass(slots=True)
+class Refusal:
+    """An intake command that was refused; of several under one key, the last counts."""
+
+    company: str
+    currency: str
+    total: int | None
+    codes: tuple[str, ...]
+    heard: Heard = Heard.NOTHING
+
+
+@dataclass(slots=True)
+class Stories:
+    """Everything folded so far; feed claims.events first and claims.intake last."""
+
+    claims: dict[str, Story] = field(default_factory=dict)
+    refusals: dict[str, Refusal] = field(default_factory=dict)
+    accepted: dict[str, str] = field(default_factory=dict)
+    codes: Counter[str] = field(default_factory=Counter)
+    violations: list[Violation] = field(default_factory=list)
+    repeats: int = 0
+    facts: int = 0
+    _seen: set[int] = field(default_factory=set)
+
+    def tell(self, fact: Fact) -> None:
+        """Fold one fact; kinds without a part in the sums are passed over."""
+        teller = _TELLERS.get(fact.kind)
+        if teller is None:
+            return
+        if fact.event_id in self._seen:
+            self.repeats += 1
+            return
+        self._seen.add(fact.event_id)
+        self.facts += not fact.late
+        try:
+            teller(self, fact)
+        except (KeyError, TypeError, ValueError, PydanticCustomError) as problem:
+            subject = str(fact.body.get("claim_id", fact.kind))
+            self.accuse("fact-readable", subject, f"{fact.kind} lacks a readable {problem}")
+
+    def accuse(self, invariant: str, subject: str, detail: str) -> None:
+        """Note a violation."""
+        self.violations.append(Violation(invariant, subject, detail))
+
+    def of(self, body: dict[str, Any]) -> tuple[str, Story]:
+        """The story a fact belongs to; a new one when it is the first."""
+        name = story_name(body["claim_id"], body["revision"])
+        story = self.claims.get(name)
+        if story is None:
+            story = self.claims[name] = Story()
+        return name, story
+
+
+def story_name(claim_id: str, revision: int) -> str:
+    """How a claim's revision is called in tables and violations: the bare id for the first."""
+    return claim_id if revision == 1 else f"{claim_id}/{revision}"
+
+
+def key_name(source: str, source_key: str, revision: int) -> str:
+    """The name of an intake command: whose, which, and which attempt."""
+    return f"{source}\x1f{source_key}\x1f{revision}"
+
+
+def minor(stories: Stories, name: str, story: Story, amount: dict[str, str]) -> int:
+    """The amount in minor units; another currency than the claim's is a violation."""
+    money = Money.parse(amount["amount"], amount["currency"])
+    if not story.currency:
+        story.currency = money.currency
+    elif story.currency != money.currency:
+        stories.accuse(
+            "one-currency", name, f"{money} in a story that began in {story.currency}"
+        )
+    known = story.submitted
+    return known if known == money.minor and known is not None else money.minor
+
+
+def _once(attribute: str) -> Callable[[Stories, Fact], None]:
+    """A teller for a fact that may be said once per claim revision."""
+
+    def tell(stories: Stories, fact: Fact) -> None:
+        name, story = stories.of(fact.body)
+        if fact.late:
+            story.late |= {attribute}
+            return
+        _same_company(stories, name, story, fact)
+        if getattr(story, attribute) is not None:
+            stories.accuse("said-once", name, f"a second {fact.kind} under a new event id")
+        setattr(story, attribute, minor(stories, name, story, fact.body["total"]))
+        stories.codes.update({reason["code"] for reason in fact.body.get("reasons", ())})
+
+    return tell
+
+
+def _latest(attribute: str) -> Callable[[Stories, Fact], None]:
+    """A teller for a fact that may be said again; the last counts."""
+
+    def tell(stories: Stories, fact: Fact) -> None:
+        if not fact.late:
+            name, story = stories.of(fact.body)
+            _same_company(stories, name, story, fact)
+            setattr(story, attribute, minor(stories, name, story, fact.body["total"]))
+
+    return tell
+
+
+def _same_company(stories: Stories, name: str, story: Story, fact: Fact) -> None:
+    company = fact.body["company"]
+    if not story.company:
+        story.company = company
+    elif story.company != company:
+        stories.accuse(
+            "one-company", name, f"{fact.kind} names {company}, the claim is {story.company}'s"
+        )
+
+
+_taken = _once("submitted")
+
+
+def _submitted(stories: Stories, fact: Fact) -> None:
+    _taken(stories, fact)
+    body = fact.body
+    name, story = stories.of(body)
+    if fact.late:
+        return
+    key = key_name(body["source"], body["source_key"], body["revision"])
+    story.key = key
+    stories.accepted[key] = name
+
+
+def _refused_at_intake(stories: Stories, fact: Fact) -> None:
+    body = fact.body
+    if fact.late:
+        return
+    total = body.get("total")
+    money = Money.parse(total["amount"], total["currency"]) if total else None
+    codes = tuple(dict.fromkeys(reason["code"] for reason in body["reasons"]))
+    stories.codes.update(codes)
+    key = key_name(body["source"], body["source_key"], body.get("revision", 1))
+    former = stories.refusals.get(key)
+    if money is None and former is not None:
+        return  # A refused withdrawal, say, takes no figure away from the refused claim.
+    stories.refusals[key] = Refusal(
+        company=body.get("company", ""),
+        currency=money.currency if money else "",
+        total=money.minor if money else None,
+        codes=codes,
+    )
+
+
+def _entry(story: Story, entry_id: str) -> Entry:
+    if story.entries is None:
+        story.entries = {}
+    return story.entries.setdefault(entry_id, Entry())
+
+
+def _entry_posted(stories: Stories, fact: Fact) -> None:
+    name, story = stories.of(fact.body)
+    entry_id = fact.body["entry_id"]
+    if fact.late:
+        story.late |= {entry_id}
+        return
+    _same_company(stories, name, story, fact)
+    _entry(story, entry_id).posted = minor(stories, name, story, fact.body["total"])
+
+
+def _entry_reversed(stories: Stories, fact: Fact) -> None:
+    name, story = stories.of(fact.body)
+    if fact.late:
+        story.late |= {f"turned {fact.body['reverses']}"}
+        return
+    amount = minor(stories, name, story, fact.body["total"])
+    _entry(story, fact.body["reverses"]).turned_back = amount
+
+
+def _entry_recorded(stories: Stories, fact: Fact) -> None:
+    name, story = stories.of(fact.body)
+    body = fact.body
+    if fact.late:
+        story.late |= {f"turned {body['reverses']}" if body.get("reverses") else body["entry_id"]}
+        return
+    amount = minor(stories, name, story, body["total"])
+    if body.get("reverses"):
+        _entry(story, body["reverses"]).turned_back_recorded = amount
+    else:
+        _entry(story, body["entry_id"]).recorded = amount
+    sides: Counter[str] = Counter()
+    for line in body["lines"]:
+        sides[line["side"]] += minor(stories, name, story, line["amount"])
+    if sides["debit"] != sides["credit"]:
+        stories.accuse(
+            "entries-balance",
+            name,
+            f"entry {body['entry_number']}: debits {sides['debit']}, credits {sides['credit']}",
+        )
+
+
+def _payment(attribute: str, sign: int) -> Callable[[Stories, Fact], None]:
+    """A teller for money the bank has shown, or taken back."""
+
+    def tell(stories: Stories, fact: Fact) -> None:
+        name, story = stories.of(fact.body)
+        amount = sign * minor(stories, name, story, fact.body[attribute])
+        if fact.late:
+            story.paid_late += max(amount, 0, key=abs) if sign > 0 else 0
+            return
+        story.paid += amount
+        story.paid_in_all += amount if sign > 0 else 0
+        rest = minor(stories, name, story, fact.body["open"])
+        owed = minor(stories, name, story, fact.body["total"])
+        if owed - story.paid != rest:
+            stories.accuse(
+                "open-adds-up",
+                name,
+                f"{fact.kind} says {rest} is open; {owed} less {story.paid} paid is not that",
+            )
+
+    return tell
+
+
+_TELLERS: Final[dict[str, Callable[[Stories, Fact], None]]] = {
+    "claims.claim-submitted.v1": _submitted,
+    "claims.claim-refused.v1": _refused_at_intake,
+    "claims.claim-withdrawn.v1": _once("withdrawn"),
+    "claims.claim-settled.v1": _latest("settled"),
+    "budget.funds-checked.v1": _latest("checked"),
+    "approval.step-opened.v1": _latest("asked"),
+    "approval.claim-approved.v1": _once("approved"),
+    "approval.claim-rejected.v1": _once("rejected"),
+    "budget.funds-reserved.v1": _once("reserved"),
+    "budget.funds-refused.v1": _once("refused"),
+    "posting.entry-posted.v1": _entry_posted,
+    "posting.entry-failed.v1": _once("failed"),
+    "posting.entry-reversed.v1": _entry_reversed,
+    "posting.journal-entry-recorded.v1": _entry_recorded,
+    "reconcile.payment-matched.v1": _payment("paid", 1),
+    "reconcile.payment-returned.v1": _payment("returned", -1),
+    "reconcile.payment-unmatched.v1": _payment("released", -1),
+}
+COUNTED: Final = frozenset(_TELLERS)
+"""The kinds that a fold needs; a reader may skip every other by its header."""
