@@ -173,7 +173,8 @@ async def bury(
     }
     own = [(name, text.encode()) for name, text in headers.items()]
     topic = f"{tx.topic_prefix}dlq.{service}"
-    tx.send_raw(OutboxRow.of(topic, record.key, [*own, *record.headers], record.value))
+    value = b"" if record.key is None and record.value is None else record.value  # Kafka needs one.
+    tx.send_raw(OutboxRow.of(topic, record.key, [*own, *record.headers], value))
     metrics.DEAD_LETTERS.labels(code).inc()
 
 
