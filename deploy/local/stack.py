@@ -1,0 +1,153 @@
+"""The stack of a workstation: Kafka and PostgreSQL, started once, found again, stopped in order.
+
+Servers come from one of three places, each decided on its own: given from outside
+(`KAFKA_BOOTSTRAP_SERVERS`, `POSTGRES_URL`), containers (`STACK=containers`), or embedded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deploy.local import processes
+from deploy.local.broker import Broker
+from deploy.local.databases import connect, without_password
+from deploy.local.errors import StackError
+from deploy.local.given import Given
+from deploy.local.postgres import Postgres
+from deploy.local.state import locked, read_state, write_state
+from deploy.local.topics import ensure_topics, reach
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from deploy.local.state import ServerState, Source, State
+    from deploy.topics import TopicPlan
+
+GLANCE_S = 3  # A status is asked for by somebody who waits.
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where the servers answer; `postgres` is the administrator's address."""
+
+    kafka: str
+    postgres: str
+    drift: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """One server as it stands now."""
+
+    name: str
+    source: Source
+    address: str
+    pid: int | None
+    ready: bool
+    resident_bytes: int | None
+
+
+class Stack:
+    """The servers whose state lies under one root folder."""
+
+    def __init__(self, root: Path, environment: Mapping[str, str] | None = None) -> None:
+        """Speak for the root; the environment says which servers are given from outside."""
+        self.root = root.resolve()
+        self._environment = os.environ if environment is None else environment
+        self._broker = Broker(self.root)
+        self._postgres = Postgres(self.root)
+
+    async def up(self, topics: TopicPlan) -> Endpoints:
+        """Have both servers answer and every topic led; what already runs is left alone."""
+        async with locked(self.root):
+            state = read_state(self.root)
+            starts = (self._start_kafka(state), self._start_postgres(state))
+            outcomes = await asyncio.gather(*starts, return_exceptions=True)
+            write_state(self.root, state)  # What did start is remembered even if the other failed.
+            for fault in outcomes:
+                if isinstance(fault, BaseException):
+                    raise fault
+            postgres_url = self._postgres_url(state)
+            await (await connect(postgres_url)).close()
+            drift = await ensure_topics(state.kafka.address, topics)
+        return Endpoints(state.kafka.address, postgres_url, tuple(drift))
+
+    async def down(self) -> list[str]:
+        """End the servers that are ours, Kafka first; names those that had to be killed."""
+        async with locked(self.root):
+            state = read_state(self.root)
+            killed = []
+            if not await asyncio.to_thread(self._broker.stop, state.kafka):
+                killed.append("kafka")
+            if not await asyncio.to_thread(self._postgres.stop, state.postgres):
+                killed.append("postgres")
+            write_state(self.root, state)
+        return killed
+
+    async def destroy(self) -> None:
+        """End the servers and delete everything they kept, for good."""
+        await self.down()
+        self._postgres.remove()
+        shutil.rmtree(self.root)
+
+    async def status(self) -> list[ServerStatus]:
+        """Both servers as they stand now; nothing is started or changed."""
+        state = read_state(self.root)
+        kafka, postgres = await asyncio.gather(_kafka_answers(state), self._postgres_answers(state))
+        return [
+            _status("kafka", state.kafka, ready=kafka),
+            _status("postgres", state.postgres, ready=postgres),
+        ]
+
+    async def _start_kafka(self, state: State) -> None:
+        if given := self._environment.get("KAFKA_BOOTSTRAP_SERVERS"):
+            await Given(given).start(state.kafka)
+        else:
+            await self._broker.start(state.kafka)
+
+    async def _start_postgres(self, state: State) -> None:
+        if given := self._environment.get("POSTGRES_URL"):
+            await Given(without_password(given)).start(state.postgres)
+        else:
+            await self._postgres.start(state.postgres)
+
+    def _postgres_url(self, state: State) -> str:
+        if state.postgres.source == "given":
+            return self._environment.get("POSTGRES_URL", state.postgres.address)
+        return self._postgres.url(state.postgres)
+
+    async def _postgres_answers(self, state: State) -> bool:
+        if not state.postgres.address:
+            return False
+        try:
+            await (await connect(self._postgres_url(state), within_s=GLANCE_S)).close()
+        except StackError:
+            return False
+        return True
+
+
+async def _kafka_answers(state: State) -> bool:
+    if not state.kafka.address:
+        return False
+    try:
+        await (await reach(state.kafka.address, within_s=GLANCE_S)).close()
+    except StackError:
+        return False
+    return True
+
+
+def _status(name: str, server: ServerState, *, ready: bool) -> ServerStatus:
+    process = processes.find(server.process)
+    return ServerStatus(
+        name=name,
+        source=server.source,
+        address=server.address,
+        pid=process.pid if process else None,
+        ready=ready,
+        resident_bytes=processes.resident_bytes(process) if process else None,
+    )
