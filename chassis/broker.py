@@ -65,20 +65,6 @@ class Intake:
         group = settings.topic_prefix + self._database.service
         consumer = self.consumer = Consumer(self._database, self._handlers)
 
-        async def as_they_are(records: tuple[Any, ...]) -> KafkaAckableMessage:
-            first = records[0]  # The default parser decodes headers and drops a batch it cannot.
-            return KafkaAckableMessage(
-                raw_message=records,
-                body=[],
-                headers={},
-                correlation_id="-",
-                consumer=subscriber.consumer,
-                message_id=f"{first.topic}:{first.partition}:{first.offset}",
-            )
-
-        async def unchanged(message: KafkaAckableMessage) -> KafkaAckableMessage:
-            return message
-
         subscriber = broker.subscriber(
             *self._topics,
             group_id=group,
@@ -88,12 +74,12 @@ class Intake:
             batch_timeout_ms=settings.batch_wait_ms,
             auto_offset_reset="earliest",
             ack_policy=AckPolicy.MANUAL,
-            parser=as_they_are,
-            decoder=unchanged,
+            parser=_as_they_are,
+            decoder=_unchanged,
             listener=consumer,
             rebalance_timeout_ms=30_000,
-            session_timeout_ms=15_000,
-            heartbeat_interval_ms=3_000,
+            session_timeout_ms=settings.session_timeout_ms,
+            heartbeat_interval_ms=settings.session_timeout_ms // 5,
         )
 
         consumer.find_client = lambda: subscriber.consumer
@@ -110,3 +96,19 @@ class Intake:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._broker.stop(), STOP_S)
             self._broker = None
+
+
+async def _as_they_are(records: tuple[Any, ...]) -> KafkaAckableMessage:
+    """In place of the default parser, which decodes headers and drops a batch where it cannot."""
+    first = records[0]
+    return KafkaAckableMessage(
+        raw_message=records,
+        body=[],
+        headers={},
+        correlation_id="-",
+        message_id=f"{first.topic}:{first.partition}:{first.offset}",
+    )
+
+
+async def _unchanged(message: KafkaAckableMessage) -> KafkaAckableMessage:
+    return message

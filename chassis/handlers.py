@@ -107,7 +107,7 @@ class Handlers:
     ) -> Incoming | None:
         """The record as an event or a problem; None for kinds that nobody here listens to."""
         kind = kind_of(record.headers)
-        if kind is not None and kind not in self.by_kind and KINDS.get(kind, Event) is not Event:
+        if kind is not None and kind not in self.by_kind and topic not in self.by_topic:
             return None
         incoming = Incoming(record, kind or "")
         try:

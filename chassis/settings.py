@@ -23,5 +23,8 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
     batch_records: int = Field(default=500, ge=1, description="records per poll and transaction")
     batch_wait_ms: int = Field(default=20, ge=1, description="how long a poll waits to fill up")
+    session_timeout_ms: int = Field(
+        default=15_000, ge=6_000, description="how long a vanished replica keeps its partitions"
+    )
     pool_size: int = Field(default=8, ge=3)
     invariants_every_s: int = Field(default=300, ge=1)

@@ -41,6 +41,7 @@ class Stage:
                 database_url=self.database.url,
                 topic_prefix=self.prefix,
                 replica=replica,
+                session_timeout_ms=6_000,
                 **settings,
             ),
         )
