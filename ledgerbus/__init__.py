@@ -1,0 +1,1 @@
+"""The command line: an outsider that reads topics and the services' HTTP APIs."""

@@ -1,0 +1,1 @@
+"""The demo: an invented company, its month of claims, its bank."""
