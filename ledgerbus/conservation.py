@@ -78,7 +78,7 @@ class Table:
 
 
 def prove(stories: Stories, *, from_the_start: bool = True) -> Table:
-    """The table over all stories; without the topics' start, unknown beginnings are no violation."""
+    """The table over all stories; `from_the_start`: the topics still reach back to the first."""
     table = Table(by_code=stories.codes.copy(), violations=list(stories.violations))
     for name, story in stories.claims.items():
         if story.submitted is None:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from aiokafka import ConsumerRecord
 
-    Record = ConsumerRecord[bytes | None, bytes | None]
-
 FETCH_BYTES: Final = 4_194_304  # Per partition: fewer round trips, and still little memory.
 PAGE: Final = 2_000
 SILENCE_MAX: Final = 30  # Seconds; a broker silent for so long is reported, not waited for.
@@ -65,7 +63,7 @@ async def stretches(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> Stretc
 
 async def records(
     consumer: AIOKafkaConsumer, wanted: Mapping[TopicPartition, Stretch]
-) -> AsyncIterator[list[Record]]:
+) -> AsyncIterator[list[ConsumerRecord]]:
     """Pages of records of the wanted stretches; each partition in order, and each to its end."""
     left = {part: stretch for part, stretch in wanted.items() if stretch.start < stretch.end}
     consumer.pause(*(part for part in consumer.assignment() if part not in left))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Fact(NamedTuple):
-    """One record of a topic; `late` ones lie behind the watermark and only excuse what precedes it."""
+    """One record of a topic; a `late` one lies behind the watermark and can only excuse others."""
 
     kind: str
     event_id: int
@@ -82,7 +82,9 @@ class Story:
     def live_entries(self) -> list[Entry]:
         """Entries that stand: posted and not turned back."""
         entries = (self.entries or {}).values()
-        return [entry for entry in entries if entry.posted is not None and entry.turned_back is None]
+        return [
+            entry for entry in entries if entry.posted is not None and entry.turned_back is None
+        ]
 
     @property
     def posted(self) -> int | None:
@@ -160,9 +162,7 @@ def minor(stories: Stories, name: str, story: Story, amount: dict[str, str]) -> 
     if not story.currency:
         story.currency = money.currency
     elif story.currency != money.currency:
-        stories.accuse(
-            "one-currency", name, f"{money} in a story that began in {story.currency}"
-        )
+        stories.accuse("one-currency", name, f"{money} in a story that began in {story.currency}")
     known = story.submitted
     return known if known == money.minor and known is not None else money.minor
 
