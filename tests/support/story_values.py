@@ -125,7 +125,9 @@ class Tale:
             lines=[line],
         )
 
-    def refused_at_intake(self, total: Money | None = None, *, readable: bool = True) -> ClaimRefused:
+    def refused_at_intake(
+        self, total: Money | None = None, *, readable: bool = True
+    ) -> ClaimRefused:
         """The command was refused."""
         amount = self.total if total is None else total
         return ClaimRefused(
