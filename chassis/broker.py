@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,7 +11,7 @@ import structlog
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
-from faststream.kafka.message import KafkaAckableMessage
+from faststream.kafka.message import FAKE_CONSUMER, KafkaAckableMessage
 
 from chassis.consume import Consumer
 
@@ -60,7 +61,9 @@ class Intake:
             enable_idempotence=True,
             allow_auto_create_topics=False,
             graceful_timeout=STOP_S,
-            logger=None,
+            metadata_max_age_ms=10_000,  # A topic made after the service is found this soon.
+            logger=logging.getLogger("faststream"),
+            log_level=logging.DEBUG,
         )
         group = settings.topic_prefix + self._database.service
         consumer = self.consumer = Consumer(self._database, self._handlers)
@@ -106,6 +109,7 @@ async def _as_they_are(records: tuple[Any, ...]) -> KafkaAckableMessage:
         body=[],
         headers={},
         correlation_id="-",
+        consumer=FAKE_CONSUMER,  # Nobody acknowledges through the message.
         message_id=f"{first.topic}:{first.partition}:{first.offset}",
     )
 

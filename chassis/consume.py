@@ -44,6 +44,7 @@ class Consumer(ConsumerRebalanceListener):
         self._prefix = database.topic_prefix
         self._gate = asyncio.Lock()  # Held while a batch is in flight.
         self._known: dict[TopicPartition, int] = {}  # The next offset, as this member last saw it.
+        self._sought: dict[TopicPartition, int] = {}  # Where the last seek went, until read from.
         self._defects = 0  # Records of the batch in flight that failed in a handler …
         self._carried = 0  # … and all that are committed, dead letters included.
         self.find_client: Callable[[], AIOKafkaConsumer | None] = lambda: None
@@ -76,6 +77,7 @@ class Consumer(ConsumerRebalanceListener):
         for partition, offset in offsets.items():
             client.seek(partition, offset)
         self._known.update(offsets)
+        self._sought.update(offsets)
 
     async def consume(
         self, records: Sequence[ConsumerRecord[bytes | None, bytes | None]]
@@ -122,6 +124,7 @@ class Consumer(ConsumerRebalanceListener):
         if not partitions <= self._known.keys():
             msg = "partitions arrived before their stored offsets"
             raise Fenced(msg)
+        self._refuse_gaps(records)
         incoming = [self._read(record, batch) for record in records]
         try:
             await self._process(records, incoming)
@@ -130,6 +133,22 @@ class Consumer(ConsumerRebalanceListener):
                 if item and item.span:
                     item.span.end()
         await self._commit({tp: self._known[tp] for tp in partitions})
+
+    def _refuse_gaps(self, records: Sequence[Any]) -> None:
+        """Give back a batch that does not follow the one before: that one was lost on its way here.
+
+        Compaction leaves gaps too; those are still there after seeking to the expected offset.
+        """
+        firsts: dict[TopicPartition, int] = {}
+        for record in records:
+            firsts.setdefault(TopicPartition(record.topic, record.partition), record.offset)
+        for partition, first in firsts.items():
+            expected = self._known[partition]
+            if first > expected and self._sought.get(partition) != expected:
+                msg = f"{partition} goes on at {first}, expected {expected}"
+                raise Fenced(msg)
+        for partition in firsts:
+            self._sought.pop(partition, None)
 
     def _read(self, record: Any, batch: trace.Span) -> Incoming | None:
         topic = record.topic.removeprefix(self._prefix)

@@ -236,9 +236,8 @@ def start_logs(service: str, *, replica: int, level: str) -> None:
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    # Both repeat what the machinery reports once, with context, while a server is away.
+    # It repeats what the machinery reports once, with context, while Kafka is away.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    logging.getLogger("faststream").setLevel(logging.CRITICAL)
 
 
 def _add_trace(_: Any, __: str, line: dict[str, Any]) -> dict[str, Any]:

@@ -171,6 +171,26 @@ async def test_the_breaker_halts_before_it_buries_a_topic(database: Database) ->
     assert len(await dead(database)) < BREAKER_MIN
 
 
+async def test_a_batch_lost_on_its_way_is_read_again(database: Database) -> None:
+    consumer, client = await a_consumer(database)
+    await consumer.consume([record_of(a_release("a"), offset=0)])
+    late = [record_of(a_release("c"), offset=2)]
+    await consumer.consume(late)  # Offset 1 never came.
+    assert len(await notes(database)) == 1
+    assert client.sought[PARTITION] == 1
+    await consumer.consume([record_of(a_release("b"), offset=1), *late])
+    assert len(await notes(database)) == 3
+
+
+async def test_a_gap_that_compaction_left_is_read_over(database: Database) -> None:
+    consumer, _ = await a_consumer(database)
+    await consumer.consume([record_of(a_release("a"), offset=0)])
+    late = [record_of(a_release("c"), offset=7)]
+    await consumer.consume(late)
+    await consumer.consume(late)  # After seeking to 1, Kafka still has nothing before 7.
+    assert len(await notes(database)) == 2
+
+
 async def test_partitions_that_were_never_assigned_are_not_touched(database: Database) -> None:
     consumer, _ = await a_consumer(database)
     await consumer.consume([record_of(a_release("k"), partition=4, offset=0)])
