@@ -125,7 +125,7 @@ class Broker:
     def _format(self, command: list[str], state: KafkaState) -> None:
         if (self.folder / "logs" / "meta.properties").exists():
             return
-        state.cluster_id = state.cluster_id or _cluster_id()
+        state.cluster_id = state.cluster_id or cluster_id()
         config = str(self.folder / "server.properties")
         tool = ["kafka.tools.StorageTool", "format", "-t", state.cluster_id, "-c", config]
         said = subprocess.run([*command, *tool], capture_output=True, text=True, check=False)
@@ -169,6 +169,7 @@ class Broker:
         )
 
 
-def _cluster_id() -> str:
+def cluster_id() -> str:
+    """A fresh identity for a broker's folder."""
     # Kafka spells a cluster id as 16 bytes in base64; a leading dash would read as an option.
     return "L" + base64.urlsafe_b64encode(secrets.token_bytes(16)).decode()[1:22]

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from deploy.local import ports
 
 if TYPE_CHECKING:
     from deploy.local.state import ServerState
 
 
-class Given:
-    """One server that is there already."""
+def use_given(state: ServerState, address: str) -> None:
+    """Note where the server is; the address must hold no password."""
+    state.source, state.address = "given", address
 
-    def __init__(self, address: str) -> None:
-        """Remember the address, which must hold no password."""
-        self.address = address
 
-    async def start(self, state: ServerState) -> None:
-        """Note where the server is; nothing is started."""
-        state.source = "given"
-        state.address = self.address
-
-    def stop(self, state: ServerState) -> bool:
-        """Forget the server; nothing is stopped."""
-        state.address = ""
-        return True
+def answers(address: str) -> bool:
+    """Whether somebody listens at an address, be it a URL or `host:port[,host:port…]`."""
+    url = address if "://" in address else f"//{address.partition(',')[0]}"
+    parts = urlsplit(url)
+    return ports.is_open(parts.port or 5432, host=parts.hostname or ports.HOST)

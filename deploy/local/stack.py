@@ -1,6 +1,6 @@
 """The stack of a workstation: Kafka and PostgreSQL, started once, found again, stopped in order.
 
-Servers come from one of three places, each decided on its own: given from outside
+Servers come from one of three places, Kafka and PostgreSQL each on its own: given from outside
 (`KAFKA_BOOTSTRAP_SERVERS`, `POSTGRES_URL`), containers (`STACK=containers`), or embedded.
 """
 
@@ -16,7 +16,7 @@ from deploy.local import processes
 from deploy.local.broker import Broker
 from deploy.local.databases import connect, without_password
 from deploy.local.errors import StackError
-from deploy.local.given import Given
+from deploy.local.given import answers, use_given
 from deploy.local.postgres import Postgres
 from deploy.local.state import locked, read_state, write_state
 from deploy.local.topics import ensure_topics, reach
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from deploy.local.containers import Container
     from deploy.local.state import ServerState, Source, State
     from deploy.topics import TopicPlan
 
@@ -33,7 +34,7 @@ GLANCE_S = 3  # A status is asked for by somebody who waits.
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where the servers answer; `postgres` is the administrator's address."""
+    """Where the servers answer: `postgres` is the administrator's address, `drift` what differs."""
 
     kafka: str
     postgres: str
@@ -56,7 +57,7 @@ class Stack:
     """The servers whose state lies under one root folder."""
 
     def __init__(self, root: Path, environment: Mapping[str, str] | None = None) -> None:
-        """Speak for the root; the environment says which servers are given from outside."""
+        """Speak for the root; the environment says where the servers come from."""
         self.root = root.resolve()
         self._environment = os.environ if environment is None else environment
         self._broker = Broker(self.root)
@@ -70,7 +71,7 @@ class Stack:
             outcomes = await asyncio.gather(*starts, return_exceptions=True)
             write_state(self.root, state)  # What did start is remembered even if the other failed.
             for fault in outcomes:
-                if isinstance(fault, BaseException):
+                if fault is not None:
                     raise fault
             postgres_url = self._postgres_url(state)
             await (await connect(postgres_url)).close()
@@ -86,12 +87,20 @@ class Stack:
                 killed.append("kafka")
             if not await asyncio.to_thread(self._postgres.stop, state.postgres):
                 killed.append("postgres")
+            for server in (state.kafka, state.postgres):
+                if server.container:
+                    await asyncio.to_thread(_container(server).stop)
+                server.address = ""  # Nothing answers there now; the port is kept for next time.
             write_state(self.root, state)
         return killed
 
     async def destroy(self) -> None:
         """End the servers and delete everything they kept, for good."""
         await self.down()
+        state = read_state(self.root)
+        for server in (state.kafka, state.postgres):
+            if server.container:
+                await asyncio.to_thread(_container(server).remove)
         self._postgres.remove()
         shutil.rmtree(self.root)
 
@@ -106,24 +115,30 @@ class Stack:
 
     async def _start_kafka(self, state: State) -> None:
         if given := self._environment.get("KAFKA_BOOTSTRAP_SERVERS"):
-            await Given(given).start(state.kafka)
+            use_given(state.kafka, given)
+        elif self._environment.get("STACK") == "containers":
+            await _container(state.kafka).start_kafka()
         else:
             await self._broker.start(state.kafka)
 
     async def _start_postgres(self, state: State) -> None:
         if given := self._environment.get("POSTGRES_URL"):
-            await Given(without_password(given)).start(state.postgres)
+            use_given(state.postgres, without_password(given))
+        elif self._environment.get("STACK") == "containers":
+            await _container(state.postgres).start_postgres(self._postgres.password())
         else:
             await self._postgres.start(state.postgres)
 
     def _postgres_url(self, state: State) -> str:
         if state.postgres.source == "given":
-            return self._environment.get("POSTGRES_URL", state.postgres.address)
+            return self._environment["POSTGRES_URL"]
         return self._postgres.url(state.postgres)
 
     async def _postgres_answers(self, state: State) -> bool:
         if not state.postgres.address:
             return False
+        if state.postgres.source == "given":  # Its password is not ours to keep.
+            return answers(state.postgres.address)
         try:
             await (await connect(self._postgres_url(state), within_s=GLANCE_S)).close()
         except StackError:
@@ -139,6 +154,12 @@ async def _kafka_answers(state: State) -> bool:
     except StackError:
         return False
     return True
+
+
+def _container(server: ServerState) -> Container:
+    from deploy.local.containers import Container  # noqa: PLC0415 - it needs the Docker library
+
+    return Container(server)
 
 
 def _status(name: str, server: ServerState, *, ready: bool) -> ServerStatus:

@@ -52,7 +52,8 @@ class ServiceState(BaseModel):
     replica: int
     url: str
     port: int
-    process: ProcessMark
+    fingerprint: str = ""
+    process: ProcessMark | None = None
 
 
 class State(BaseModel):

@@ -1,0 +1,46 @@
+"""`ledgerbus`: one table of commands, one way to end badly."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+
+from deploy.local.errors import StackError
+from deploy.topics import PlanError
+from ledgerbus import stack
+from ledgerbus.errors import CommandError, Exit
+
+app = typer.Typer(
+    help="Expense claims on their way into the books: run the system, use it, prove it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # What goes wrong is explained below, or is a defect.
+)
+
+# Every command: a function registers under its own name, a typer.Typer as a group of commands.
+app.command()(stack.up)
+app.command()(stack.down)
+app.command()(stack.status)
+
+
+def main() -> NoReturn:
+    """Run a command; its failures end with a message on stderr and a code scripts may rely on."""
+    # The client library reports every attempt of ours to reach a server; we report the outcome.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    try:
+        app()
+    except CommandError as failure:
+        _end("\n".join(failure.lines()), failure.code)
+    except StackError as failure:
+        _end(str(failure), Exit.FAILED)
+    except PlanError as failure:
+        _end(str(failure), Exit.INVALID)
+    sys.exit(Exit.OK)
+
+
+def _end(message: str, code: Exit) -> NoReturn:
+    Console(stderr=True).print(message, style="red", markup=False, highlight=False)
+    sys.exit(code)
