@@ -1,4 +1,4 @@
-"""FastStream on aiokafka, set so that nothing is lost: every default that loses messages is changed."""
+"""FastStream on aiokafka, with every default that loses messages changed."""
 
 from __future__ import annotations
 

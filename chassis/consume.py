@@ -7,7 +7,6 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID
 
 import structlog
 from aiokafka import ConsumerRebalanceListener, TopicPartition
@@ -24,6 +23,7 @@ from contracts.envelope import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from uuid import UUID
 
     from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
@@ -35,7 +35,7 @@ OUTAGE_S: Final = 120  # Below max.poll.interval (300 s): then rewind and poll a
 BREAKER_MIN: Final = 20  # Fewer defects than this in one batch say nothing about the handler.
 
 
-class Consumer(ConsumerRebalanceListener):
+class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no types.
     """Carries records of one group through the handlers, exactly once in their effect."""
 
     def __init__(self, database: Database, handlers: Handlers) -> None:
@@ -56,7 +56,7 @@ class Consumer(ConsumerRebalanceListener):
         """The aiokafka consumer behind the subscriber, once it is started."""
         return self.find_client()
 
-    async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
+    async def on_partitions_revoked(self, _: list[TopicPartition]) -> None:
         """Wait for the batch in flight before giving partitions away."""
         async with self._gate:
             self._known.clear()
@@ -79,10 +79,8 @@ class Consumer(ConsumerRebalanceListener):
         self._known.update(offsets)
         self._sought.update(offsets)
 
-    async def consume(
-        self, records: Sequence[ConsumerRecord[bytes | None, bytes | None]]
-    ) -> None:
-        """Take one poll's records; returns when their effect is committed, or rewinds and returns."""
+    async def consume(self, records: Sequence[ConsumerRecord[bytes | None, bytes | None]]) -> None:
+        """Take one poll's records; on return their effect is committed, or they come again."""
         async with self._gate:
             if self.halted:
                 await asyncio.sleep(1)  # The breaker is open: keep the membership, touch nothing.
@@ -107,7 +105,7 @@ class Consumer(ConsumerRebalanceListener):
             metrics.BATCH_SECONDS.observe(time.perf_counter() - started)
 
     async def _rewind_all(self) -> None:
-        """Read again from the stored offsets; until that works, nothing is known and all is given back."""
+        """Read again from the stored offsets; until that works, all batches are given back."""
         self._known.clear()
         if self.client is None:
             return

@@ -72,10 +72,10 @@ class Tx(Reader):
         return UUID(int=uuid_utils.uuid7().int)
 
     def emit(self, fact: Event, *, because: Event | Cause | None) -> Cause:
-        """Say a fact when this transaction commits; the answer is the cause for what follows from it.
+        """Say a fact when this transaction commits; answers the cause for what follows from it.
 
-        `because` an event in hand, or the stored cause of one that waited, continues its trace; None
-        begins a story.
+        `because` an event in hand, or the stored cause of one that waited, continues its trace;
+        None begins a story.
         """
         if isinstance(because, Event):
             cause: Cause | None = because.meta.cause
@@ -139,10 +139,10 @@ class Database:
         self.on_said: Callable[[], None] = lambda: None
         """Called after a commit that said something; the relay sets it to wake up."""
         self.notify_others = True
-        """Whether a commit must wake another process's relay; off while this one owns every shard."""
+        """Whether a commit must wake another process's relay; off while this has every shard."""
 
     async def pool(self) -> asyncpg.Pool:
-        """The pool, opened when first needed; raises what asyncpg raises while PostgreSQL is away."""
+        """The pool, opened when first needed; raises as asyncpg does while PostgreSQL is away."""
         async with self._opening:
             if self._pool is None:
                 self._pool = await asyncpg.create_pool(

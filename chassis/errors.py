@@ -28,7 +28,7 @@ class Fenced(Exception):  # noqa: N818 - named for what happened
 
 
 class Halted(Exception):  # noqa: N818 - named for what happened
-    """Most of a batch failed: the fault is ours, and the consumer stops before it buries a topic."""
+    """Most of a batch failed: the fault is ours; the consumer stops before it buries a topic."""
 
 
 _OUTAGES: Final = (

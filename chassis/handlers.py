@@ -24,7 +24,7 @@ E = TypeVar("E", bound=Event)
 
 @dataclass(frozen=True, slots=True)
 class UnreadableRecord:
-    """A record of an untrusted topic that is no event, for the handler that answers such records."""
+    """A record of an untrusted topic that is no event, for the handler that answers those."""
 
     topic: str
     partition: int
@@ -50,7 +50,8 @@ class Incoming:
     @property
     def key(self) -> bytes | None:
         """The record's key: what may not be overtaken, and what is parked."""
-        return self.record.key
+        key: bytes | None = self.record.key
+        return key
 
 
 @dataclass(slots=True)
@@ -84,7 +85,7 @@ class Handlers:
         [Callable[[list[UnreadableRecord], Tx], Awaitable[None]]],
         Callable[[list[UnreadableRecord], Tx], Awaitable[None]],
     ]:
-        """Let a function answer what cannot be read on an untrusted topic, instead of a dead letter.
+        """Let a function answer what cannot be read on an untrusted topic: no dead letter then.
 
         Such a topic is also read strictly: RFC 8259 to the letter, and keyed as its kinds demand.
         """
@@ -122,9 +123,7 @@ class Handlers:
         return incoming if incoming.problem or incoming.kind in self.by_kind else None
 
 
-def _judged(
-    event: Event, record: ConsumerRecord[bytes | None, bytes | None], topic: str
-) -> Event:
+def _judged(event: Event, record: ConsumerRecord[bytes | None, bytes | None], topic: str) -> Event:
     if event.topic != topic:
         raise Unreadable("TOPIC_MISMATCH", f"{event.kind} belongs on {event.topic}")
     if record.key is None or record.key != event.key.encode():

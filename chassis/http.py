@@ -13,7 +13,6 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from chassis import metrics, telemetry
 from chassis.db import Database, Reader, Tx
 from chassis.idempotency import WritingRoute
-from chassis.invariants import Invariants
 from chassis.pages import PageArgs, Paged
 from chassis.problems import Problem, install, on_failure
 from contracts.codec import TRACEPARENT
@@ -21,6 +20,8 @@ from contracts.codec import TRACEPARENT
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
+
+    from chassis.invariants import Invariants
 
 __all__ = ["PageArgs", "Paged", "Problem", "Reading", "Writing", "build", "router"]
 

@@ -29,7 +29,7 @@ _REFUSED: Final = 400
 
 
 class WritingRoute(APIRoute):
-    """A route whose POST, PUT, PATCH and DELETE run in one transaction, committed before the answer."""
+    """A route whose changing methods run in one transaction, committed before the answer."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's own handler, wrapped."""
@@ -59,7 +59,7 @@ async def _once(
             request.state.tx = tx
             response = await plain(request)
             if response.status_code >= _REFUSED:
-                raise _RolledBack(response)
+                raise _RolledBack(response)  # noqa: TRY301 - leaves the transaction
             await _remember(tx, key, route, digest, response)
     except _RolledBack as refused:
         return refused.response
@@ -75,7 +75,7 @@ class _RolledBack(Exception):  # noqa: N818 - rolls the transaction back on the 
 def _key_of(request: Request) -> str:
     key = request.headers.get("Idempotency-Key", "")
     if not key:
-        raise Problem(400, "IDEMPOTENCY_KEY_MISSING", "send an Idempotency-Key header with this request")
+        raise Problem(400, "IDEMPOTENCY_KEY_MISSING", "send an Idempotency-Key header")
     if len(key) > KEY_CHARS or not key.isprintable():
         raise Problem(400, "IDEMPOTENCY_KEY_INVALID", f"at most {KEY_CHARS} printable characters")
     return key

@@ -49,7 +49,7 @@ async def stored_offsets(
 async def fence(
     tx: Tx, expected: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
 ) -> None:
-    """Advance the stored offsets from what this member knows; raises Fenced if another moved them."""
+    """Advance the stored offsets from what this member knows; Fenced if another moved them."""
     tag = await tx.execute(
         "UPDATE offsets SET next_offset = n.ending "
         "FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[]) AS n (t, p, known, ending) "
@@ -66,9 +66,7 @@ async def fence(
 
 def digest_of(value: bytes | None) -> int:
     """Eight bytes that tell the same event from another one under the same id."""
-    return int.from_bytes(
-        hashlib.blake2b(value or b"", digest_size=8).digest(), "big", signed=True
-    )
+    return int.from_bytes(hashlib.blake2b(value or b"", digest_size=8).digest(), "big", signed=True)
 
 
 async def admit(tx: Tx, batch: Sequence[Incoming]) -> list[Incoming]:
@@ -104,7 +102,7 @@ async def _judge_repeats(tx: Tx, repeated: Sequence[Incoming]) -> None:
     known = {row["event_id"]: row["digest"] for row in rows}
     for incoming in repeated:
         if incoming.event and known.get(incoming.event.meta.id) != digest_of(incoming.record.value):
-            incoming.problem = Unreadable("ID_COLLISION", "this event id came with other bytes before")
+            incoming.problem = Unreadable("ID_COLLISION", "this id came with other bytes before")
         else:
             metrics.DUPLICATES.inc()
 
@@ -123,7 +121,8 @@ async def park(tx: Tx, batch: Sequence[Incoming]) -> None:
     """Keep events in the order they came until the dead letter of their key is settled."""
     records = [incoming.record for incoming in batch]
     await tx.execute(
-        'INSERT INTO parked (topic, partition, "offset", key, headers, value) SELECT * FROM unnest('
+        'INSERT INTO parked (topic, partition, "offset", key, headers, value) '
+        "SELECT * FROM unnest("
         "$1::text[], $2::int[], $3::bigint[], $4::bytea[], $5::bytea[], $6::bytea[]) "
         "ON CONFLICT DO NOTHING",
         [record.topic for record in records],
@@ -139,13 +138,13 @@ async def park(tx: Tx, batch: Sequence[Incoming]) -> None:
 async def bury(
     tx: Tx, incoming: Incoming, *, code: str, detail: str, handler: str, service: str
 ) -> None:
-    """Turn a record into a dead letter: catalogued here, published on dlq.<service>, key blocked."""
+    """Turn a record into a dead letter: catalogued, published on dlq.<service>, key blocked."""
     record = incoming.record
     detail = detail.encode("utf-8", "replace").decode().replace("\x00", "")[:DETAIL_CHARS]
     blocks = record.key is not None and code not in _HARMLESS
     await tx.execute(
-        'INSERT INTO dead_letters (id, topic, partition, "offset", key, headers, value, kind, code, '
-        "detail, handler, blocks_key) "
+        'INSERT INTO dead_letters (id, topic, partition, "offset", key, headers, value, kind, '
+        "code, detail, handler, blocks_key) "
         "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         tx.new_id(),
         record.topic,

@@ -47,7 +47,7 @@ class Invariants:
         ]
 
     async def ask(self, reader: Reader) -> dict[str, Any]:
-        """Run every query; `checked` lists them, `violations` what they found (100 rows each at most)."""
+        """Run every query; `checked` lists them, `violations` what they found (ROWS_MAX each)."""
         violations: list[dict[str, str]] = []
         for invariant in self.all:
             rows = await reader.fetch(

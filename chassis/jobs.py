@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
-import zlib
 
 import structlog
 
@@ -40,7 +40,7 @@ class Jobs:
 
 
 async def run_job(database: Database, job: Job, seconds: float, stopping: asyncio.Event) -> None:
-    """Run one job until the service stops; an outage or a defect is logged, counted and survived."""
+    """Run one job until the service stops; a failure is logged, counted and survived."""
     name = getattr(job, "__name__", "job")
     while not stopping.is_set():
         try:

@@ -36,6 +36,6 @@ async def migrate(database: Database, package: str) -> None:
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
         for folder in (folder_of("chassis"), folder_of(package)):
-            await pogo.apply(connection, folder, schema_name="public", logger=_Quiet())
+            await pogo.apply(connection, folder, schema_name="public", logger=_Quiet())  # type: ignore[arg-type] # It warns, nothing else.
     finally:
         await connection.close()

@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import asyncpg
 import orjson
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -20,6 +19,7 @@ from chassis.errors import is_outage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import asyncpg
     from asyncpg.pool import PoolConnectionProxy
 
     from chassis.db import Database
@@ -81,8 +81,8 @@ async def insert_rows(
 class Relay:
     """Publishes outbox rows in id order and deletes them once Kafka has acknowledged them.
 
-    Each shard has one owner, the holder of its advisory lock; a crash frees the lock, the next owner
-    publishes again what was not deleted, and the readers' inboxes drop what they know.
+    Each shard has one owner, the holder of its advisory lock. A crash frees the lock, the next
+    owner publishes again what was not deleted, and the readers' inboxes drop what they know.
     """
 
     def __init__(self, database: Database, bootstrap_servers: str) -> None:
@@ -130,8 +130,7 @@ class Relay:
     async def _claim(self, connection: asyncpg.Connection) -> None:
         """Take every shard that nobody owns."""
         rows = await connection.fetch(
-            "SELECT shard, pg_try_advisory_lock($1, shard) AS mine "
-            "FROM unnest($2::int[]) AS shard",
+            "SELECT shard, pg_try_advisory_lock($1, shard) AS mine FROM unnest($2::int[]) AS shard",
             _LOCK_CLASS,
             [shard for shard in range(SHARDS) if shard not in self._shards],
         )
@@ -152,10 +151,8 @@ class Relay:
             msg = "the relay has no producer"
             raise RuntimeError(msg)
         pending = [
-            await producer.send(
-                row["topic"], row["payload"], key=row["key"], headers=_wire(row["id"], row["headers"])
-            )
-            for row in rows
+            await producer.send(topic, payload, key=key, headers=_wire(row_id, headers))
+            for row_id, topic, key, headers, payload in rows
         ]
         await asyncio.gather(*pending)
         await connection.execute(

@@ -52,7 +52,9 @@ class Paged(BaseModel, Generic[T]):
     next: str | None = None
 
     @classmethod
-    def of(cls, items: Sequence[T], page: PageRequest, *, key: Callable[[T], list[Any]]) -> Paged[T]:
+    def of(
+        cls, items: Sequence[T], page: PageRequest, *, key: Callable[[T], list[Any]]
+    ) -> Paged[T]:
         """A page of at most `page.limit` items; one item more tells that another page follows."""
         shown = list(items[: page.limit])
         if len(items) <= page.limit or not shown:

@@ -62,9 +62,7 @@ def answer(request: Request, problem: Problem) -> JSONResponse:
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
         body["trace_id"] = f"{context.trace_id:032x}"
-    return JSONResponse(
-        body, status_code=problem.status, media_type="application/problem+json"
-    )
+    return JSONResponse(body, status_code=problem.status, media_type="application/problem+json")
 
 
 async def on_problem(request: Request, problem: Exception) -> JSONResponse:
@@ -108,10 +106,11 @@ async def on_http(request: Request, problem: HTTPException | Exception) -> JSONR
 
 
 async def on_failure(request: Request, problem: Exception) -> JSONResponse:
-    """An outage (503, try again) or a defect of ours (500); the log has what the answer must not."""
+    """An outage (503, try again) or a defect (500); the log has what the answer must not."""
     if is_outage(problem):
         log.warning("request met an outage", error=repr(problem), path=request.url.path)
-        return answer(request, Problem(503, "UNAVAILABLE", "the database does not answer; try again"))
+        unavailable = Problem(503, "UNAVAILABLE", "the database does not answer; try again")
+        return answer(request, unavailable)
     log.error("request failed", path=request.url.path, exc_info=problem)
     return answer(request, Problem(500, "INTERNAL", "the fault is ours; quote the trace id"))
 

@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 RETRY_S: Final = 1.0
-DRAIN_S: Final = 10.0  # For the relay to publish what is committed; what is left waits in the table.
+DRAIN_S: Final = (
+    10.0  # For the relay to publish what is committed; what is left waits in the table.
+)
 OUTBOX_STUCK_S: Final = 30  # An outbox row older than this means nobody relays it.
 
 
 class Service:
     """One service process: it starts in any order with its servers, and ends within a bound."""
 
-    def __init__(
-        self, package: str, handlers: Handlers, jobs: Jobs, settings: Settings
-    ) -> None:
+    def __init__(self, package: str, handlers: Handlers, jobs: Jobs, settings: Settings) -> None:
         self.name = package.rpartition(".")[2]
         self.package = package
         self.settings = settings

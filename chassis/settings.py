@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - pydantic reads it
+from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -18,7 +18,7 @@ class Settings(BaseSettings):
     http_host: str = "127.0.0.1"
     http_port: int = 8100
     replica: int = Field(default=0, ge=0, description="names the group member and the log lines")
-    topic_prefix: str = Field(default="", description="sets one environment apart on a shared broker")
+    topic_prefix: str = Field(default="", description="sets environments on one broker apart")
     spans_dir: Path | None = Field(default=None, description="write spans as JSON lines here")
     log_level: str = "INFO"
     batch_records: int = Field(default=500, ge=1, description="records per poll and transaction")

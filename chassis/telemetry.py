@@ -23,7 +23,7 @@ from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanK
 from opentelemetry.trace.span import TraceState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping, MutableMapping, Sequence
     from pathlib import Path
 
     from opentelemetry.context import Context
@@ -77,7 +77,7 @@ def _plain(span: ReadableSpan) -> dict[str, Any]:
 
 
 def start(service: str, *, replica: int = 0, spans_dir: Path | None = None) -> None:
-    """Send spans to OTEL_EXPORTER_OTLP_ENDPOINT where that is set, and to a file where one is given."""
+    """Send spans to OTEL_EXPORTER_OTLP_ENDPOINT if that is set, and to files if asked to."""
     resource = Resource.create({"service.name": service, "service.instance.id": str(replica)})
     provider = TracerProvider(resource=resource)
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
@@ -177,9 +177,7 @@ def linked_context(topic: str, key: str, cause: Cause) -> tuple[str, str]:
     return _send_span(topic, key, None, [Link(waited)] if waited else [])
 
 
-def _send_span(
-    topic: str, key: str, parent: Context | None, links: list[Link]
-) -> tuple[str, str]:
+def _send_span(topic: str, key: str, parent: Context | None, links: list[Link]) -> tuple[str, str]:
     attributes = {
         "messaging.system": "kafka",
         "messaging.operation.type": "send",
@@ -204,7 +202,7 @@ def start_request(method: str, route: str, traceparent: str) -> Span:
 
 
 def start_logs(service: str, *, replica: int, level: str) -> None:
-    """JSON log lines on standard output, each with the service, and the trace where there is one."""
+    """JSON log lines on standard output, with the service, and the trace where there is one."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -212,7 +210,7 @@ def start_logs(service: str, *, replica: int, level: str) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _add_trace,
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(serializer=lambda line, **_: orjson.dumps(line).decode()),
+            structlog.processors.JSONRenderer(serializer=_as_json),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
@@ -224,9 +222,7 @@ def start_logs(service: str, *, replica: int, level: str) -> None:
         structlog.stdlib.ProcessorFormatter(
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(
-                    serializer=lambda line, **_: orjson.dumps(line).decode()
-                ),
+                structlog.processors.JSONRenderer(serializer=_as_json),
             ],
             foreign_pre_chain=[
                 structlog.processors.add_log_level,
@@ -240,7 +236,11 @@ def start_logs(service: str, *, replica: int, level: str) -> None:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
-def _add_trace(_: Any, __: str, line: dict[str, Any]) -> dict[str, Any]:
+def _as_json(line: Any, **_: Any) -> str:
+    return orjson.dumps(line, default=str).decode()
+
+
+def _add_trace(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
         line["trace_id"] = f"{context.trace_id:032x}"

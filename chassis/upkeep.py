@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from chassis import metrics
@@ -31,14 +32,20 @@ async def measure_outbox(database: Database) -> None:
 
 async def sweep(database: Database) -> None:
     """Delete inbox ids beyond any replay and idempotency keys beyond their day, chunk by chunk."""
-    for sql in (
-        f"DELETE FROM inbox WHERE ctid IN (SELECT ctid FROM inbox WHERE received_at < "
-        f"now() - interval '{INBOX_DAYS} days' LIMIT {CHUNK})",
-        f"DELETE FROM idempotency_keys WHERE ctid IN (SELECT ctid FROM idempotency_keys WHERE "
-        f"created_at < now() - interval '{KEEP_HOURS} hours' LIMIT {CHUNK})",
+    for kept, sql in (
+        (
+            timedelta(days=INBOX_DAYS),
+            """DELETE FROM inbox WHERE ctid IN (
+           SELECT ctid FROM inbox WHERE received_at < $1 LIMIT $2)""",
+        ),
+        (
+            timedelta(hours=KEEP_HOURS),
+            """DELETE FROM idempotency_keys WHERE ctid IN (
+           SELECT ctid FROM idempotency_keys WHERE created_at < $1 LIMIT $2)""",
+        ),
     ):
         while True:
             async with database.transaction() as tx:
-                tag = await tx.execute(sql)
+                tag = await tx.execute(sql, tx.now - kept, CHUNK)
             if int(tag.split()[-1]) < CHUNK:
                 break

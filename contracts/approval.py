@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003 - pydantic reads it
 from typing import Literal
-from uuid import UUID  # noqa: TC003 - pydantic reads it
+from uuid import UUID
 
 from contracts.envelope import Event, event
 from contracts.values import ClaimId, Code, Money, Reason, Text, Value

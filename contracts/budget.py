@@ -18,7 +18,7 @@ class Control(StrEnum):
 
 
 class BudgetFigures(Value):
-    """One budget at one moment: available = limit - reserved - spent; `requested` is this claim's part."""
+    """One budget at one moment: available = limit - reserved - spent; `requested` by this claim."""
 
     budget: Code
     control: Control

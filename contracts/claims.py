@@ -1,8 +1,8 @@
-"""What claims says: a claim was submitted, refused, withdrawn, settled; and the two intake commands."""
+"""What claims says of a claim (submitted, refused, withdrawn, settled), and the intake commands."""
 
 from __future__ import annotations
 
-from datetime import date  # noqa: TC003 - pydantic reads it
+import datetime as dt
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -16,13 +16,14 @@ MAX_LINES = 500  # A longer claim is a batch in disguise; every reader may rely 
 class ClaimLine(Value):
     """One expense: net + tax = gross, in the company's functional currency.
 
-    A foreign expense keeps the original amount, the rate (functional per original unit) and its date.
+    A foreign expense keeps the original amount, the rate (functional per original unit) and
+    its date.
     A refund is negative in all its amounts.
     """
 
     line: Annotated[int, Field(ge=1, le=MAX_LINES)]
     category: Code
-    date: date
+    date: dt.date
     net: Money
     tax: Money
     gross: Money
@@ -32,11 +33,11 @@ class ClaimLine(Value):
     receipt: Code | None = None
     original: Money | None = None
     rate: Rate | None = None
-    rate_date: date | None = None
+    rate_date: dt.date | None = None
 
 
 class DuplicateWarning(Value):
-    """Another claim has the same employee, date, amount, merchant and currency: rank, do not block."""
+    """Another claim has the same employee, date, amount, merchant: rank it, do not block it."""
 
     code: Literal["POSSIBLE_DUPLICATE"] = "POSSIBLE_DUPLICATE"
     line: int
@@ -96,7 +97,8 @@ class ClaimSubmitted(Event):
 class ClaimRefused(Event):
     """An intake command was understood, or at least read, and refused.
 
-    `source_key` is the caller's key; where it could not be read, the record's `topic/partition@offset`.
+    `source_key` is the caller's key; where it could not be read, the record's
+    `topic/partition@offset`.
     """
 
     source: Text
@@ -129,4 +131,4 @@ class ClaimSettled(Event):
     company: Code
     total: Money
     paid: Money
-    settled_on: date
+    settled_on: dt.date

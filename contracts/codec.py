@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -84,7 +85,7 @@ def decode(headers: Iterable[tuple[str, bytes | None]], value: bytes | None) -> 
     if value is None:
         raise Unreadable("TOMBSTONE", "a record without a value on a topic that is not compacted")
     if len(value) > MAX_BYTES:
-        raise Unreadable("TOO_LARGE", f"the body has {len(value)} bytes, at most {MAX_BYTES} are read")
+        raise Unreadable("TOO_LARGE", f"{len(value)} bytes; at most {MAX_BYTES} are read")
     if texts.get("content-type", "").startswith(STRUCTURED):
         attributes, body = _structured(value)
         texts |= attributes
@@ -149,8 +150,8 @@ def strict_json(body: bytes) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     names = dict(pairs)
     if len(names) != len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
+        counts = Counter(name for name, _ in pairs)
+        twice = counts.most_common(1)[0][0]
         raise Unreadable("DUPLICATE_KEY", f"the name '{twice[:60]}' stands twice in one object")
     return names
 

@@ -1,4 +1,4 @@
-"""Active ISO 4217 currencies and their minor-unit digits (list one; funds, metals and test codes left out)."""
+"""Active ISO 4217 currencies and their digits (list one; funds, metals, test codes left out)."""
 
 from types import MappingProxyType
 from typing import Final

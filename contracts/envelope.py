@@ -31,7 +31,8 @@ class Meta:
     @property
     def cause(self) -> Cause:
         """What an event caused by this one must remember."""
-        return Cause(self.id, self.correlation_id or self.subject, self.traceparent, self.tracestate)
+        correlation_id = self.correlation_id or self.subject
+        return Cause(self.id, correlation_id, self.traceparent, self.tracestate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +57,16 @@ class Event(BaseModel):
     topic: ClassVar[str]
     key_field: ClassVar[str]
 
-    __slots__ = ("_envelope",)  # Not a pydantic attribute: two events are equal if their facts are.
+    __slots__ = ("_envelope",)  # Not a pydantic attribute: events are equal if their facts are.
 
     @property
     def meta(self) -> Meta:
         """The attributes this event was read with; an error for one that was only built."""
-        try:
-            return self._envelope
-        except AttributeError:
+        meta: Meta | None = getattr(self, "_envelope", None)
+        if meta is None:
             msg = f"{type(self).__name__} was built here and not read from the wire"
-            raise LookupError(msg) from None
+            raise LookupError(msg)
+        return meta
 
     def with_meta(self, meta: Meta) -> Self:
         """This event, as read with the given attributes."""
@@ -84,10 +85,8 @@ KINDS: dict[str, type[Event]] = {}
 """Every kind by wire name; filled by the decorator as the modules of this package are imported."""
 
 
-def event(
-    kind: str, *, topic: str = "", key: str = "claim_id"
-) -> Callable[[type[E]], type[E]]:
-    """Declare a kind: its wire name, its topic (`<publisher>.events` unless given), its key field."""
+def event(kind: str, *, topic: str = "", key: str = "claim_id") -> Callable[[type[E]], type[E]]:
+    """Declare a kind: wire name, topic (`<publisher>.events` unless given), key field."""
 
     def declare(cls: type[E]) -> type[E]:
         if kind in KINDS:

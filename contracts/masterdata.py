@@ -5,12 +5,12 @@ The key is `company/identifier`; rates are keyed `from-to/date`.
 
 from __future__ import annotations
 
-from datetime import date  # noqa: TC003 - pydantic reads it
+import datetime as dt
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from contracts.budget import Control  # noqa: TC001 - pydantic reads it
+from contracts.budget import Control
 from contracts.envelope import Event, event
 from contracts.values import Code, Money, Period, Rate, Text, Value
 
@@ -29,7 +29,7 @@ class _Master(Event):
 
 @event("masterdata.company-defined.v1", topic="masterdata.companies", key="company")
 class CompanyDefined(_Master):
-    """A legal entity, its functional currency, its ledger, and what it does with unbudgeted money."""
+    """A legal entity: its functional currency, its ledger, what it does with unbudgeted money."""
 
     company: Code
     name: Text
@@ -106,7 +106,7 @@ class AccountMapped(_Master):
     purpose: Code
     account: Code
     name: Text = ""
-    valid_from: date
+    valid_from: dt.date
 
 
 @event("masterdata.period-defined.v1", topic="masterdata.periods", key="company/period")
@@ -132,8 +132,8 @@ class BudgetDefined(_Master):
     cost_center: Code | None = None
     project: Code | None = None
     category: Code | None = None
-    starts_on: date
-    ends_on: date
+    starts_on: dt.date
+    ends_on: dt.date
     limit: Money
     control: Control = Control.HARD
     thresholds: list[Percent] = Field(default_factory=lambda: [80, 100])
@@ -145,7 +145,7 @@ class RateFixed(_Master):
 
     original: Currency
     functional: Currency
-    date: date
+    date: dt.date
     rate: Rate
 
 
@@ -164,7 +164,7 @@ class Condition(Value):
 
 
 class ApprovalStep(Value):
-    """One step: who is asked (`manager`, `cost_center_owner`, `project_owner` or `employee:<id>`)."""
+    """One step: who is asked (`manager`, `cost_center_owner`, `project_owner`, `employee:<id>`)."""
 
     name: Text
     approvers: Annotated[list[Code], Field(min_length=1)]
@@ -189,5 +189,5 @@ class ApprovalRuleDefined(_Master):
     priority: int
     conditions: list[Condition] = Field(default_factory=list)
     steps: list[ApprovalStep] = Field(default_factory=list)
-    valid_from: date
+    valid_from: dt.date
     active: bool = True

@@ -1,10 +1,10 @@
-"""What posting says: an entry was posted, refused for good, or reversed; and the public entry record."""
+"""What posting says: an entry was posted, failed or reversed; and the public entry record."""
 
 from __future__ import annotations
 
-from datetime import date  # noqa: TC003 - pydantic reads it
+from datetime import date
 from typing import Literal
-from uuid import UUID  # noqa: TC003 - pydantic reads it
+from uuid import UUID
 
 from contracts.envelope import Event, event
 from contracts.values import ClaimId, Code, Money, PaidBy, Period, Reason, Text, Value
@@ -72,7 +72,7 @@ class EntryLine(Value):
 
 @event("posting.journal-entry-recorded.v1", topic="posting.entries")
 class JournalEntryRecorded(_ClaimFact):
-    """The public record for finance: one journal entry with all its lines, debits equal to credits."""
+    """The public record for finance: one journal entry, its lines with debits equal to credits."""
 
     entry_id: UUID
     entry_number: Code

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date  # noqa: TC003 - pydantic reads it
 from typing import Literal
-from uuid import UUID  # noqa: TC003 - pydantic reads it
+from uuid import UUID
 
 from contracts.envelope import Event, event
 from contracts.values import ClaimId, Code, Money, Reason, Text, Value
@@ -38,7 +38,7 @@ class _ClaimFact(Event):
 
 @event("reconcile.payment-matched.v1")
 class PaymentMatched(_ClaimFact):
-    """A bank line paid (part of) the claim: `paid` is this claim's share, `open` what remains unpaid."""
+    """A bank line paid (part of) the claim: `paid` is its share, `open` what remains unpaid."""
 
     entry_id: UUID
     match_id: UUID

@@ -26,7 +26,7 @@ _AMOUNT: Final = re.compile(AMOUNT_PATTERN, re.ASCII)
 _CLAIMS: Final = uuid.UUID("6f1f9f1e-6f43-5d2b-9a37-2a4f0c1b7d10")
 
 
-class MoneyMismatch(ValueError):
+class MoneyMismatch(ValueError):  # noqa: N818 - named for what it is
     """Two amounts of different currencies were combined; convert one of them first."""
 
 
@@ -189,7 +189,9 @@ ClaimId = uuid.UUID
 Code = Annotated[
     str,
     StringConstraints(
-        min_length=1, max_length=128, pattern=r"^[^\s\p{Cc}\p{Cf}\p{Zl}\p{Zp}](?:[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]*[^\s\p{Cc}\p{Cf}])?$"
+        min_length=1,
+        max_length=128,
+        pattern=r"^[^\s\p{Cc}\p{Cf}](?:[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]*[^\s\p{Cc}\p{Cf}])?$",
     ),
 ]
 Text = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")]
@@ -210,7 +212,7 @@ Who = Literal["claimant", "approver", "finance", "masterdata", "engineer"]
 
 
 class Reason(Value):
-    """Why something was refused: a stable code of `errors.yaml`, the figures, and who can fix it."""
+    """Why something was refused: a code of `errors.yaml`, the figures, and who can fix it."""
 
     code: Code
     detail: Text

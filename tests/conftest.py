@@ -1,8 +1,7 @@
-"""Hands out resources: servers from the environment, else started for the tests; fresh databases."""
+"""Hands out resources: servers, given or started for the tests, and fresh databases."""
 
 from __future__ import annotations
 
-import os
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,39 +11,33 @@ import pytest
 
 from chassis.db import Database
 from chassis.migrate import migrate
+from deploy.local import Endpoints, Stack
+from deploy.topics import load_plan
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[tuple[str, str]]:
-    """Addresses of Kafka and PostgreSQL (a superuser's URL)."""
-    given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS"), os.environ.get("POSTGRES_URL")
-    if given[0] and given[1]:
-        yield given[0], given[1]
-        return
-    from deploy.local import Stack  # noqa: PLC0415 - only where nothing is given
-    from deploy.local.topics import TopicPlan  # noqa: PLC0415
-
+async def servers() -> AsyncIterator[Endpoints]:
+    """Kafka and PostgreSQL: given by the environment, or started for the tests and ended after."""
     stack = Stack(ROOT / ".local" / "tests")
-    endpoints = stack.up(TopicPlan.load(ROOT / "deploy" / "topics.yaml"))
-    yield endpoints.kafka, endpoints.postgres
-    stack.down()
+    yield await stack.up(load_plan())
+    await stack.down()
 
 
 @pytest.fixture(scope="session")
-def kafka(servers: tuple[str, str]) -> str:
+def kafka(servers: Endpoints) -> str:
     """Kafka's bootstrap servers."""
-    return servers[0]
+    return servers.kafka
 
 
 @pytest.fixture(scope="session")
-def postgres(servers: tuple[str, str]) -> str:
+def postgres(servers: Endpoints) -> str:
     """A superuser's URL."""
-    return servers[1]
+    return servers.postgres
 
 
 @pytest.fixture

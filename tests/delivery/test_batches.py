@@ -21,7 +21,7 @@ PARTITION = TopicPartition("budget.events", 0)
 
 
 class Assigned:
-    """Stands where aiokafka's consumer stands: knows its partitions, remembers seeks and commits."""
+    """Stands where aiokafka's consumer stands: has partitions, remembers seeks and commits."""
 
     def __init__(self) -> None:
         self.sought: dict[TopicPartition, int] = {}
@@ -47,7 +47,7 @@ async def database(database_of: Callable[[str], Awaitable[Database]]) -> Databas
 
 async def a_consumer(database: Database) -> tuple[Consumer, Assigned]:
     consumer, client = Consumer(database, toy_handlers()), Assigned()
-    consumer.find_client = lambda: client  # type: ignore[assignment,return-value]
+    consumer.find_client = lambda: client
     await consumer.on_partitions_assigned([PARTITION])
     return consumer, client
 

@@ -25,6 +25,15 @@ if TYPE_CHECKING:
     from contracts.envelope import Event
 
 
+def joined(service: Service) -> Callable[[], bool]:
+    return lambda: service.intake.consumer.joined
+
+
+def partitions_of(service: Service) -> int:
+    client = service.intake.consumer.client
+    return len(client.assignment()) if client else 0
+
+
 class Stage:
     """A database, topics of its own, and what it takes to start services on them."""
 
@@ -51,7 +60,7 @@ class Stage:
         await asyncio.gather(*(service.start() for service in services))
         try:
             for service in services:
-                await eventually(lambda s=service: s.intake.consumer.joined, within=30)
+                await eventually(joined(service), within=30)
             yield
         finally:
             await asyncio.gather(*(service.stop() for service in services))
@@ -150,8 +159,7 @@ async def test_two_replicas_share_the_work_and_neither_repeats_it(stage: Stage) 
     async with stage.running(first, second):
         await stage.publish(*[a_release(f"k{i}", because=f"N{i}") for i in range(300)])
         await noted(stage, 300)
-        assert first.intake.consumer.client.assignment()
-        assert second.intake.consumer.client.assignment()
+        assert partitions_of(first) == partitions_of(second) == 2
     assert len(await stage.notes()) == 300
     assert len(await stage.said("budget.funds-spent.v1")) == 300
 

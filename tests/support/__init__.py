@@ -92,7 +92,7 @@ async def client_of(service: str, database: Database) -> AsyncIterator[httpx.Asy
 
 
 async def eventually(probe: Callable[[], Any], *, within: float = 10) -> Any:
-    """The first truthy answer of a probe (a plain or async function); fails with its last answer."""
+    """The first truthy answer of a probe, plain or async; fails with its last answer."""
     deadline = time.monotonic() + within
     while True:
         answer = probe()

@@ -85,7 +85,7 @@ def record_of(
     )
 
 
-def raw_record(  # noqa: PLR0913 - a record has this many parts
+def raw_record(
     value: bytes | None,
     headers: list[tuple[str, bytes | None]] | list[tuple[str, bytes]],
     *,
