@@ -1,0 +1,238 @@
+"""The books over HTTP: trial balance, entries with their lines, intents for other ledgers."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Query
+from pydantic import BaseModel, ConfigDict
+
+from chassis.http import PageArgs, Paged, Problem, Reading, Writing, router
+from contracts.posting import EntryLine
+from contracts.values import Code, Money, Text, total
+from services.posting.domain import DateRule, IntentState, Kind, Recorded
+from services.posting.store import intents, journal
+
+routes = router()
+
+Company = Annotated[str, Query(max_length=128)]
+From = Annotated[date, Query(alias="from", description="first posting date")]
+To = Annotated[date, Query(alias="to", description="last posting date")]
+
+
+class AccountView(BaseModel):
+    """One account's debits and credits; `balance` is debit minus credit."""
+
+    account: str
+    name: str
+    debit: Money
+    credit: Money
+    balance: Money
+
+
+class TrialBalance(BaseModel):
+    """All accounts that moved, and the sums per currency, which are equal on both sides."""
+
+    company: str
+    first: date
+    last: date
+    accounts: list[AccountView]
+    totals: list[AccountView]
+
+
+class EntryView(BaseModel):
+    """One journal entry as it is in the books; `date_rule` says how its posting date was chosen."""
+
+    entry_id: UUID
+    claim_id: UUID
+    revision: int
+    kind: Kind
+    company: str
+    ledger: str
+    entry_number: str
+    reference: str
+    fiscal_year: int
+    period: str
+    posting_date: date
+    document_date: date
+    date_rule: DateRule
+    total: Money
+    employee: str
+    paid_by: str
+    payee: str
+    text: str
+    reverses: UUID | None
+    lines: list[EntryLine]
+
+
+class IntentView(BaseModel):
+    """An entry on its way to another ledger; `due_at` is when it is called next, or given up on."""
+
+    key: str
+    claim_id: UUID
+    revision: int
+    kind: Kind
+    ledger: str
+    state: IntentState
+    attempts: int
+    due_at: datetime
+    made_at: datetime
+    entry_number: str | None
+    detail: str
+
+
+class SendAgain(BaseModel):
+    """Who asks for a refused reversal to be sent once more, and what was put right."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    key: Code
+    by: Code
+    because: Text = ""
+
+
+class Sent(BaseModel):
+    """The intent is due again."""
+
+    key: str
+    state: IntentState
+
+
+@routes.get("/trial-balance")
+async def show_trial_balance(
+    reader: Reading, company: Company, first: From, last: To
+) -> TrialBalance:
+    """Per account what was debited and credited between two posting dates, both included."""
+    found = await journal.trial_balance(reader, company, first, last)
+    sums = []
+    for currency in sorted({row.debit.currency for row in found}):
+        same = [row for row in found if row.debit.currency == currency]
+        debit = total((row.debit for row in same), currency)
+        credit = total((row.credit for row in same), currency)
+        sums.append(_account("", "", debit, credit))
+    return TrialBalance(
+        company=company,
+        first=first,
+        last=last,
+        accounts=[_account(row.account, row.name, row.debit, row.credit) for row in found],
+        totals=sums,
+    )
+
+
+@routes.get("/entries")
+async def list_entries(
+    reader: Reading,
+    page: PageArgs,
+    company: Annotated[str | None, Query(max_length=128)] = None,
+    claim_id: UUID | None = None,
+    first: From = date.min,
+    last: To = date.max,
+) -> Paged[EntryView]:
+    """Entries with their lines: of one claim, or of a company by posting date."""
+    if claim_id is not None:
+        entries = await journal.entries_of_claim(reader, claim_id)
+        kept = [
+            taken
+            for taken in entries
+            if company in {None, taken.entry.company} and first <= taken.entry.posting_date <= last
+        ]
+        return Paged(items=[_entry(taken) for taken in kept])
+    if company is None:
+        raise Problem(422, "SCHEMA_INVALID", "name a company or a claim_id")
+    entries = await journal.entries_between(
+        reader, company, first, last, after=_after(page.after), limit=page.limit + 1
+    )
+    return Paged[EntryView].of(
+        [_entry(taken) for taken in entries],
+        page,
+        key=lambda entry: [entry.posting_date, entry.entry_id],
+    )
+
+
+@routes.get("/entries/{entry_id}")
+async def show_entry(reader: Reading, entry_id: UUID) -> EntryView:
+    """One entry with its lines."""
+    found = await journal.entry_with(reader, entry_id)
+    if found is None:
+        raise Problem(404, "ENTRY_NOT_FOUND", f"no entry has the id {entry_id}")
+    return _entry(found)
+
+
+@routes.get("/intents")
+async def list_intents(
+    reader: Reading, page: PageArgs, state: IntentState | None = None
+) -> Paged[IntentView]:
+    """Entries for other ledgers, all or those in one state."""
+    after = page.after[0] if page.after else None
+    found = await intents.list_intents(reader, state, after=after, limit=page.limit + 1)
+    views = [
+        IntentView(
+            key=intent.key,
+            claim_id=intent.claim_id,
+            revision=intent.revision,
+            kind=Kind(intent.kind),
+            ledger=intent.ledger,
+            state=intent.state,
+            attempts=intent.attempts,
+            due_at=intent.due_at,
+            made_at=intent.made_at,
+            entry_number=intent.number,
+            detail=intent.detail,
+        )
+        for intent in found
+    ]
+    return Paged[IntentView].of(views, page, key=lambda intent: [intent.key])
+
+
+@routes.post("/intents/send-again")
+async def send_again(body: SendAgain, tx: Writing) -> Sent:
+    """Send a refused reversal once more, after a person has put right why it was refused."""
+    if not await intents.send_again(tx, body.key, by=body.by, because=body.because):
+        raise Problem(409, "INTENT_NOT_REFUSED", f"{body.key} is no refused reversal")
+    return Sent(key=body.key, state="intended")
+
+
+def _after(parts: list[str] | None) -> tuple[date, UUID] | None:
+    if parts is None:
+        return None
+    try:
+        posting_date, entry_id = parts
+        return date.fromisoformat(posting_date), UUID(entry_id)
+    except ValueError:
+        raise Problem(
+            422, "CURSOR_INVALID", "use the `next` of the page before, unchanged"
+        ) from None
+
+
+def _account(account: str, name: str, debit: Money, credit: Money) -> AccountView:
+    return AccountView(
+        account=account, name=name, debit=debit, credit=credit, balance=debit - credit
+    )
+
+
+def _entry(taken: Recorded) -> EntryView:
+    entry = taken.entry
+    return EntryView(
+        entry_id=entry.entry_id,
+        claim_id=entry.claim_id,
+        revision=entry.revision,
+        kind=entry.kind,
+        company=entry.company,
+        ledger=entry.ledger,
+        entry_number=taken.number,
+        reference=taken.reference,
+        fiscal_year=entry.fiscal_year,
+        period=entry.period,
+        posting_date=entry.posting_date,
+        document_date=entry.document_date,
+        date_rule=entry.date_rule,
+        total=entry.total,
+        employee=entry.employee,
+        paid_by=entry.paid_by,
+        payee=entry.payee,
+        text=entry.text,
+        reverses=entry.reverses,
+        lines=list(entry.lines),
+    )

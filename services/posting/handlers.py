@@ -1,0 +1,89 @@
+"""What posting listens to: claims, their reservations and withdrawals, and master data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from chassis.handlers import Handlers
+from contracts.budget import FundsReserved
+from contracts.claims import ClaimSubmitted, ClaimWithdrawn
+from contracts.masterdata import AccountMapped, CategoryDefined, CompanyDefined, PeriodDefined
+from services.posting.domain import Case, Fact, Stage, case_of, dropped, facts_of, learn
+from services.posting.policy import advance
+from services.posting.store import cases, chart, decisions, intents
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from chassis.db import Tx
+
+handlers = Handlers()
+
+
+@handlers.on(ClaimSubmitted)
+async def keep_claims(claims: list[ClaimSubmitted], tx: Tx) -> None:
+    """Keep what was claimed until its money is reserved; post what is reserved already."""
+    await _decide(await _learn(claims, tx), tx)
+
+
+@handlers.on(FundsReserved)
+async def post_claims(reservations: list[FundsReserved], tx: Tx) -> None:
+    """Post the claims whose money is reserved; keep the reservations of claims yet unknown."""
+    await _decide(await _learn(reservations, tx), tx)
+
+
+@handlers.on(ClaimWithdrawn)
+async def turn_back_claims(withdrawals: list[ClaimWithdrawn], tx: Tx) -> None:
+    """Never post a claim that was withdrawn; reverse one that was posted before."""
+    changed = await _learn(withdrawals, tx)
+    recalled = [case.key for case in changed if case.stage is Stage.RECALLED]
+    cancelled = await intents.cancel_intents(tx, recalled) if recalled else set()
+    ended = [dropped(case) if case.key in cancelled else case for case in changed if not case.due]
+    if ended:
+        await cases.update_cases(tx, ended)
+    await _decide(changed, tx)
+
+
+async def _learn(facts: Sequence[Fact], tx: Tx) -> list[Case]:
+    """The cases that these facts change, locked; a case that is new is stored already."""
+    known = await cases.open_cases(tx, [case_of(fact, now=tx.now) for fact in facts])
+    after = dict(known)
+    for fact in facts:
+        key = (fact.claim_id, fact.revision)
+        after[key] = learn(after[key], fact, now=tx.now)
+    return [case for key, case in after.items() if case is not known[key]]
+
+
+async def _decide(changed: Sequence[Case], tx: Tx) -> None:
+    due = [case for case in changed if case.due]
+    if not due:
+        return
+    grounds = await decisions.load_grounds(tx, due)
+    moves = [advance(case, grounds, entry_id=tx.new_id(), now=tx.now) for case in due]
+    recorded = await decisions.save(tx, moves)
+    for fact, because in facts_of(moves, recorded):
+        tx.emit(fact, because=because)
+
+
+@handlers.on(CompanyDefined)
+async def define_companies(defined: list[CompanyDefined], tx: Tx) -> None:
+    """Keep each company's currency and ledger."""
+    await chart.define_companies(tx, defined)
+
+
+@handlers.on(CategoryDefined)
+async def define_categories(defined: list[CategoryDefined], tx: Tx) -> None:
+    """Keep whether the tax of each category may be deducted."""
+    await chart.define_categories(tx, defined)
+
+
+@handlers.on(AccountMapped)
+async def map_accounts(mapped: list[AccountMapped], tx: Tx) -> None:
+    """Keep which account serves each purpose, and since when."""
+    await chart.map_accounts(tx, mapped)
+
+
+@handlers.on(PeriodDefined)
+async def define_periods(defined: list[PeriodDefined], tx: Tx) -> None:
+    """Keep which periods are open."""
+    await chart.define_periods(tx, defined)

@@ -1,0 +1,1 @@
+"""The only SQL of posting: `chart`, `cases`, `journal`, `intents`, `decisions` across them."""

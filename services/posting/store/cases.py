@@ -1,0 +1,117 @@
+"""Cases: one row per claim revision, with whatever fact came first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from contracts.claims import ClaimSubmitted
+from contracts.envelope import Cause, Event
+from contracts.values import Money
+from services.posting.domain import Case, CaseKey, Origin, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from chassis.db import Row, Tx
+
+_CASE: Final = (
+    "claim_id, revision, company, currency, total_minor, since, stage, claim, "
+    "cause_id, correlation_id, traceparent, tracestate"
+)
+
+
+async def open_cases(tx: Tx, fresh: Sequence[Case]) -> dict[CaseKey, Case]:
+    """Keep the cases that are new, as first given; the others come back as stored, locked."""
+    ordered = sorted({case.key: case for case in reversed(fresh)}.values(), key=lambda c: c.key)
+    rows = await tx.fetch(
+        f"INSERT INTO cases ({_CASE}) SELECT {_CASE} FROM unnest($1::uuid[], $2::int[], "  # noqa: S608
+        "$3::text[], $4::text[], $5::bigint[], $6::timestamptz[], $7::text[], $8::bytea[], "
+        f"$9::uuid[], $10::text[], $11::text[], $12::text[]) AS t ({_CASE}) "
+        "ON CONFLICT (claim_id, revision) DO NOTHING RETURNING claim_id, revision",
+        *_case_columns(ordered),
+    )
+    added = {(row["claim_id"], row["revision"]) for row in rows}
+    known = [case.key for case in ordered if case.key not in added]
+    return {case.key: case for case in ordered} | (await lock_cases(tx, known) if known else {})
+
+
+async def lock_cases(tx: Tx, keys: Sequence[CaseKey]) -> dict[CaseKey, Case]:
+    """The cases with these keys, locked in the order of their keys."""
+    rows = await tx.fetch(
+        f"SELECT {_CASE} FROM cases WHERE (claim_id, revision) IN "  # noqa: S608
+        "(SELECT c, r FROM unnest($1::uuid[], $2::int[]) AS t (c, r)) "
+        "ORDER BY claim_id, revision FOR UPDATE",
+        [claim_id for claim_id, _ in keys],
+        [revision for _, revision in keys],
+    )
+    return {case.key: case for case in map(_case, rows)}
+
+
+async def lock_due(tx: Tx, *, after: CaseKey, limit: int) -> list[Case]:
+    """The next blocked cases and reversals without an open period, locked; not those in use."""
+    rows = await tx.fetch(
+        f"SELECT {_CASE} FROM cases WHERE cause_id IS NOT NULL "  # noqa: S608
+        "AND stage IN ('blocked', 'reversing') AND (claim_id, revision) > ($1, $2) "
+        "ORDER BY claim_id, revision LIMIT $3 FOR UPDATE SKIP LOCKED",
+        *after,
+        limit,
+    )
+    return [_case(row) for row in rows]
+
+
+async def update_cases(tx: Tx, cases: Sequence[Case]) -> None:
+    """Write the state of cases that are locked."""
+    await tx.execute(
+        "UPDATE cases SET since = t.since, stage = t.stage, claim = t.claim, "  # noqa: S608
+        "cause_id = t.cause_id, correlation_id = t.correlation_id, traceparent = t.traceparent, "
+        "tracestate = t.tracestate FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], "
+        "$5::bigint[], $6::timestamptz[], $7::text[], $8::bytea[], $9::uuid[], $10::text[], "
+        f"$11::text[], $12::text[]) AS t ({_CASE}) "
+        "WHERE cases.claim_id = t.claim_id AND cases.revision = t.revision",
+        *_case_columns(cases),
+    )
+
+
+def _case_columns(cases: Sequence[Case]) -> list[list[Any]]:
+    causes = [cause_of(case.cause) if case.cause else None for case in cases]
+    return [
+        [case.claim_id for case in cases],
+        [case.revision for case in cases],
+        [case.company for case in cases],
+        [case.total.currency for case in cases],
+        [case.total.minor for case in cases],
+        [case.since for case in cases],
+        [case.stage for case in cases],
+        [case.claim.model_dump_json().encode() if case.claim else None for case in cases],
+        [cause.event_id if cause else None for cause in causes],
+        [cause.correlation_id if cause else None for cause in causes],
+        [cause.traceparent if cause else None for cause in causes],
+        [cause.tracestate if cause else None for cause in causes],
+    ]
+
+
+def _claim(payload: bytes | None) -> ClaimSubmitted | None:
+    return None if payload is None else ClaimSubmitted.model_validate_json(payload, extra="ignore")
+
+
+def cause_of(origin: Origin) -> Cause:
+    """What is stored of an origin while its consequence waits."""
+    return origin.meta.cause if isinstance(origin, Event) else origin
+
+
+def _case(row: Row) -> Case:
+    return Case(
+        claim_id=row["claim_id"],
+        revision=row["revision"],
+        company=row["company"],
+        total=Money(row["total_minor"], row["currency"]),
+        since=row["since"],
+        stage=Stage(row["stage"]),
+        claim=_claim(row["claim"]),
+        cause=stored_cause(row) if row["cause_id"] is not None else None,
+    )
+
+
+def stored_cause(row: Row) -> Cause:
+    """The cause kept in a row."""
+    return Cause(row["cause_id"], row["correlation_id"], row["traceparent"], row["tracestate"])
