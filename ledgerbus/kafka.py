@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from ledgerbus.errors import CommandError, Exit
 
@@ -45,6 +46,7 @@ async def reader(servers: str, topics: Iterable[str]) -> AsyncIterator[AIOKafkaC
     )
     try:
         await consumer.start()
+        consumer.pause(*consumer.assignment())  # Nothing is fetched before it is asked for.
         yield consumer
     finally:
         await consumer.stop()
@@ -87,3 +89,14 @@ async def records(
                 fix="see `ledgerbus status` and the broker's log, then run this again",
                 code=Exit.UNREACHABLE,
             )
+
+
+async def committed(servers: str, group: str) -> dict[tuple[str, int], int]:
+    """How far a consumer group has come, by topic and partition; nothing for an unknown group."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    try:
+        await admin.start()
+        offsets = await admin.list_consumer_group_offsets(group)
+    finally:
+        await admin.close()
+    return {(part.topic, part.partition): mark.offset for part, mark in offsets.items()}

@@ -1,0 +1,192 @@
+"""`ledgerbus prove`: the conservation of money, from the topics alone, at a stated watermark."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path  # noqa: TC003 - typer reads it
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table as Sheet
+
+from contracts.values import Money
+from ledgerbus.addresses import addresses
+from ledgerbus.calls import services
+from ledgerbus.conservation import COLUMNS, Table, prove
+from ledgerbus.errors import CommandError, Exit
+from ledgerbus.prove_file import FileProof, prove_file
+from ledgerbus.reading import Reading, read_everything
+
+if TYPE_CHECKING:
+    from ledgerbus.addresses import Addresses
+
+SHOWN: int = 20  # Enough to begin with; --json has all of them.
+
+
+def command(
+    *,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="Prove that every row of this file arrived.")
+    ] = None,
+    layout: Annotated[
+        str | None, typer.Option("--layout", help="The layout the file was imported with.")
+    ] = None,
+    company: Annotated[
+        str, typer.Option("--company", help="The company it was imported for, if not the layout's.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Prove that no cent was lost or made: submitted = refused + under way + posted + paid.
+
+    Reads the topics, asks every service for violated invariants, counts dead letters. Ends with 1
+    when money is missing anywhere or a fact contradicts another.
+
+    Examples: `ledgerbus prove`, `ledgerbus prove --file month.csv --layout made-month`.
+    """
+    if (file is None) != (layout is None):
+        raise CommandError(
+            "a file is proven by its layout",
+            why="--file and --layout belong together",
+            fix="give both, or neither",
+            code=Exit.USAGE,
+        )
+    proof = asyncio.run(proven(addresses()))
+    rows = prove_file(proof.reading, file, layout, company) if file and layout else None
+    if as_json:
+        document = proof.plain() | ({"file": rows.plain()} if rows else {})
+        typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+    else:
+        _show(proof, rows)
+    if not proof.holds or (rows and not rows.holds):
+        raise typer.Exit(Exit.FAILED)
+
+
+class Proof:
+    """The table, what the services say of themselves, and how it was read."""
+
+    def __init__(self, reading: Reading, table: Table, asked: dict[str, Any]) -> None:
+        self.reading = reading
+        self.table = table
+        self.asked = asked
+        lost = [each for each in reading.unanswered if each.lost]
+        self.violations = [
+            {"source": "topics", **violation._asdict()} for violation in table.violations
+        ]
+        self.violations += [
+            {"source": "topics", "invariant": "answered", "subject": each.position, "detail": why}
+            for each in lost
+            for why in [f"the command '{each.key}' was consumed and never answered"]
+        ]
+        self.violations += [
+            {"source": service, **violation}
+            for service, answer in asked.items()
+            for violation in answer["violations"]
+        ]
+
+    @property
+    def holds(self) -> bool:
+        """Whether every cent stands somewhere and nothing is violated anywhere."""
+        return not self.table.gaps and not self.violations
+
+    def plain(self) -> dict[str, Any]:
+        """The proof as one document."""
+        reading, table = self.reading, self.table
+        return {
+            "watermark": reading.watermark(),
+            "rows": [row.plain() for row in table.ordered()],
+            "counts": {
+                "by_state": dict(sorted(table.by_state.items())),
+                "by_code": dict(sorted(table.by_code.items())),
+                "facts": reading.stories.facts,
+                "redelivered": reading.stories.repeats,
+                "commands": reading.commands,
+                "unanswered": len(reading.unanswered),
+                "dead_letters": reading.dead_letters,
+            },
+            "gaps": [
+                {"subject": name, "amount": gap.amount, "currency": gap.currency}
+                for name, gap in sorted(table.gaps.items())
+            ],
+            "invariants_checked": {
+                service: len(answer["checked"]) for service, answer in self.asked.items()
+            },
+            "violations": self.violations,
+            "holds": self.holds,
+        }
+
+
+async def proven(where: Addresses) -> Proof:
+    """Read everything, fold it, and ask the services about themselves."""
+    reading = await read_everything(where)
+    table = prove(reading.stories, from_the_start=reading.from_the_start)
+    asked: dict[str, Any] = {}
+    async with services(where) as running:
+        for service in running.names:
+            asked[service] = await running.get(service, "/v1/invariants")
+    return Proof(reading, table, asked)
+
+
+def _show(proof: Proof, rows: FileProof | None) -> None:
+    screen = Console()
+    screen.print(conservation_sheet(proof.table))
+    _show_counts(screen, proof)
+    if rows:
+        rows.show(screen)
+    for name, gap in sorted(proof.table.gaps.items())[:SHOWN]:
+        screen.print(f"[red]gap[/] {name}: {gap}", highlight=False)
+    for found in proof.violations[:SHOWN]:
+        subject = f"{found['source']} {found['invariant']} {found['subject']}"
+        screen.print(
+            f"[red]violation[/] {subject}: {found['detail']}", highlight=False, soft_wrap=True
+        )
+    more = len(proof.table.gaps) + len(proof.violations) - 2 * SHOWN
+    if more > 0:
+        screen.print("… --json lists all of them")
+    if proof.holds and (rows is None or rows.holds):
+        screen.print("[green]Money is conserved.[/] Every cent stands in one column.")
+    else:
+        bad = len(proof.table.gaps) + len(proof.violations)
+        screen.print(f"[red]The proof fails[/]: {bad} gaps and violations.")
+
+
+def conservation_sheet(table: Table) -> Sheet:
+    """The table as people read it."""
+    sheet = Sheet(title="submitted = refused + withdrawn + … + paid and matched")
+    sheet.add_column("company")
+    sheet.add_column("")
+    for column in ("submitted", *COLUMNS, "gap"):
+        sheet.add_column(column.replace("_", " "), justify="right")
+    for row in table.ordered():
+        figures = [row.submitted, *(row.columns[column] for column in COLUMNS), row.gap]
+        amounts = [readable(figure, row.currency) if figure else "-" for figure in figures]
+        sheet.add_row(row.company, row.currency, *amounts, style="red" if row.gap else "")
+    return sheet
+
+
+def readable(figure: int, currency: str) -> str:
+    """An amount with its thousands set apart."""
+    whole, point, fraction = Money(figure, currency).amount.partition(".")
+    sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
+    return f"{sign}{int(digits):,}{point}{fraction}"
+
+
+def _show_counts(screen: Console, proof: Proof) -> None:
+    reading, table = proof.reading, proof.table
+    states = ", ".join(f"{count} {state}" for state, count in sorted(table.by_state.items()))
+    screen.print(f"claims: {states or 'none'}", highlight=False)
+    if table.by_code:
+        codes = ", ".join(f"{code} {count}" for code, count in table.by_code.most_common())
+        screen.print(f"refusals: {codes}", highlight=False)
+    dead = sum(reading.dead_letters.values())
+    checked = sum(len(answer["checked"]) for answer in proof.asked.values())
+    screen.print(
+        f"watermark: {reading.newest or 'nothing said yet'}; {reading.stories.facts} facts, "
+        f"{reading.stories.repeats} redelivered, {len(reading.unanswered)} commands under way, "
+        f"{dead} dead letters; {checked} invariants asked of {len(proof.asked)} services",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if not reading.from_the_start:
+        screen.print("The topics no longer reach back to their start: older claims are left out.")
