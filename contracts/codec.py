@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from contracts import approval, budget, claims, masterdata, posting, reconcile
-from contracts.envelope import KINDS, Event, Meta
+from contracts.envelope import KINDS, E, Event, Meta
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -101,7 +101,7 @@ def decode(headers: Iterable[tuple[str, bytes | None]], value: bytes | None) -> 
     return read(cls, body).with_meta(meta)
 
 
-def read(cls: type[Event], body: bytes) -> Event:
+def read(cls: type[E], body: bytes) -> E:
     """The body as an event of a kind, unknown fields ignored; raises Unreadable."""
     try:
         return cls.model_validate_json(body, extra="ignore")
