@@ -11,7 +11,7 @@ from rich.console import Console
 
 from deploy.local.errors import StackError
 from deploy.topics import PlanError
-from ledgerbus import stack
+from ledgerbus import imports, stack
 from ledgerbus.errors import CommandError, Exit
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
 app.command()(stack.up)
 app.command()(stack.down)
 app.command()(stack.status)
+app.add_typer(imports.app, name="import")
 
 
 def main() -> NoReturn:

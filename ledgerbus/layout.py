@@ -1,18 +1,18 @@
 """Layouts: small YAML files that say which column of a claims file means what.
 
-A layout holds no code. A text is a template (`CARD-{CARD NUMBER}`) over the cells of a row; an amount
-or a date is the name of its column. `ledgerbus/layouts/*.yaml` are the ones that ship; `--layout` also
-takes the path of a file of your own.
+A layout holds no code. A text is a template (`CARD-{CARD NUMBER}`) over the cells of a row; an
+amount or a date is the name of its column. `ledgerbus/layouts/*.yaml` are the ones that ship;
+`--layout` also takes the path of a file of your own.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from datetime import date, datetime  # noqa: TC003 - pydantic reads it
+from datetime import date, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -47,6 +47,11 @@ class Template(_Part):
     def _parts(self) -> tuple[str, ...]:
         return tuple(_PLACEHOLDER.split(self.text))  # Text and column names take turns.
 
+    @cached_property
+    def _is_cell(self) -> bool:
+        """Whether the template is one cell, unchanged."""
+        return self.text == f"{{{self._parts[1]}}}" and not (self.drop or self.digest)
+
     def code(self, row: Mapping[str, str]) -> str:
         """The text as an identifier: empty when any of its cells is, so that no half id appears."""
         for column in self.columns:
@@ -62,6 +67,8 @@ class Template(_Part):
         parts = self._parts
         if len(parts) == 1:
             return self.text
+        if self._is_cell:
+            return row[parts[1]]
         filled = parts[0]
         for place in range(1, len(parts), 2):
             filled += self._cell(row[parts[place]]) + parts[place + 1]
@@ -164,8 +171,10 @@ class Layout(_Part):
     encoding: str = "utf-8-sig"
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
     date_format: str = "%Y-%m-%d"
-    negate: bool = Field(default=False, description="the file writes expenses as negative amounts")
-    key: Text | None = Field(default=None, description="the file's own id of a claim, if it has one")
+    sign: Literal[1, -1] = Field(default=1, description="-1: the file writes expenses as negative")
+    key: Text | None = Field(
+        default=None, description="the file's own id of a claim, if it has one"
+    )
     identity: list[str] = Field(
         default_factory=list, description="columns that tell rows apart where there is no key; all"
     )
@@ -200,7 +209,7 @@ def day_of(cell: str, written: str) -> date | None:
 
 
 def plain_amount(cell: str) -> str | None:
-    """An amount as people write it (`2,799.00`, `.50`), as a plain decimal text; None if it is none."""
+    """An amount as people write it (`2,799.00`, `.50`) as a plain decimal; None if it is none."""
     if not _AMOUNT.match(cell) or not any(mark.isdigit() for mark in cell):
         return None
     return cell.replace(",", "")
