@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path  # noqa: TC003 - typer reads it
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -33,14 +33,22 @@ if TYPE_CHECKING:
 
     from ledgerbus.sending import Sender
 
-FAULTS_SHOWN: Final = (
-    10  # Enough to see what kind of mistake it is; --json has their number by code.
-)
 STEP: Final = 250  # Claims between two movements of the progress bar.
 
 app = typer.Typer(
     help="Bring things in: claims from files, statements of banks.", no_args_is_help=True
 )
+
+
+@dataclass(slots=True)
+class FaultTally:
+    """A reason for which the chain will refuse claims: in words, the first row, and how many."""
+
+    code: str
+    pointer: str
+    detail: str
+    first_row: int
+    claims: int = 0
 
 
 @dataclass(slots=True)
@@ -50,8 +58,7 @@ class Tally:
     claims: int = 0
     sums: dict[str, Money] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
-    faults: Counter[str] = field(default_factory=Counter)
-    examples: list[dict[str, Any]] = field(default_factory=list)
+    faults: dict[tuple[str, str], FaultTally] = field(default_factory=dict)
 
     def take(self, claim: FileClaim) -> None:
         """Enter one claim."""
@@ -62,11 +69,9 @@ class Tally:
         self.counts[claim.total.currency if claim.total else ""] += 1
         fault = claim.fault
         if fault is not None:
-            self.faults[fault.code] += 1
-            if len(self.examples) < FAULTS_SHOWN:
-                where = {"row": claim.rows[0], "source_key": claim.source_key}
-                told = {"code": fault.code, "pointer": fault.pointer, "detail": fault.detail}
-                self.examples.append(where | told)
+            place = fault.code, fault.pointer or ""
+            first = self.faults.setdefault(place, FaultTally(*place, fault.detail, claim.rows[0]))
+            first.claims += 1
 
 
 @app.command("claims")
@@ -135,6 +140,7 @@ async def publish_claims(
 
 
 async def _import(source: ClaimFile, limit: int | None, moved: Callable[[], None]) -> Tally:
+    next(iter(source), None)  # A wrong file is found before a missing server.
     where = addresses()
     telemetry.start("cli", spans_dir=where.spans_dir)
     try:
@@ -181,8 +187,7 @@ def summary(source: ClaimFile, tally: Tally, *, seconds: float, sent: bool) -> d
         "without_readable_amount": tally.counts[""],
         "published": tally.claims if sent else 0,
         "refused_at_source": 0,  # Whatever is wrong with a claim, the chain says so, with a code.
-        "to_be_refused": dict(sorted(tally.faults.items())),
-        "examples": tally.examples,
+        "to_be_refused": [asdict(fault) for _, fault in sorted(tally.faults.items())],
         "seconds": round(seconds, 2),
         "next": (proof if sent else again) + company,
     }
@@ -201,14 +206,9 @@ def _show(out: Console, report: dict[str, Any]) -> None:
         sheet.add_row("no readable amount", f"{report['without_readable_amount']:,}", "")
     sheet.add_row("published", f"{report['published']:,}", f"in {report['seconds']} s")
     sheet.add_row("refused at source", "0", "the chain answers every claim")
-    for code, count in report["to_be_refused"].items():
-        sheet.add_row("to be refused", f"{count:,}", code)
+    for fault in report["to_be_refused"]:
+        where = f"{fault['code']} at {fault['pointer'] or '/'}, first in row {fault['first_row']}"
+        sheet.add_row("to be refused", f"{fault['claims']:,}", where)
     out.print(f"{report['file']} as {report['layout']}, company {report['company']}")
     out.print(sheet)
-    for fault in report["examples"]:
-        out.print(
-            f"  row {fault['row']}: {fault['code']} {fault['pointer']}: {fault['detail']}",
-            style="yellow",
-            markup=False,
-        )
-    out.print(f"next: {report['next']}", markup=False)
+    out.print(f"next: {report['next']}", markup=False, soft_wrap=True)
