@@ -1,0 +1,172 @@
+"""What approval does with each fact it hears: load, decide, save, say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from chassis.handlers import Handlers
+from contracts.budget import FundsChecked
+from contracts.claims import ClaimSubmitted, ClaimWithdrawn
+from contracts.masterdata import (
+    ApprovalRuleDefined,
+    CompanyDefined,
+    CostCenterDefined,
+    EmployeeDefined,
+    ProjectDefined,
+)
+from services.approval import store
+from services.approval.domain import (
+    Case,
+    Organisation,
+    State,
+    claim_of,
+    note_check,
+    note_claim,
+    version_of,
+    withdraw,
+)
+from services.approval.policy import Moment, hand_over, named_in, rule_on, take_back
+from services.approval.rules import choose, compile_rule, ensure_unchanged, in_order
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from chassis.db import Tx
+    from contracts.envelope import Cause, Event
+    from services.approval.domain import Key, Place
+    from services.approval.policy import Ruling
+
+F = TypeVar("F", ClaimSubmitted, ClaimWithdrawn, FundsChecked)
+handlers = Handlers()
+
+
+@handlers.on(ClaimSubmitted)
+async def note_claims(claims: list[ClaimSubmitted], tx: Tx) -> None:
+    """Remember each claim, and decide those whose check has come before them."""
+    facts = _first(claims)
+    noted = {key: note_claim(Case(*key), claim_of(facts[key])) for key in sorted(facts)}
+    new = await store.insert(tx, noted.values())
+    await store.fill_in(tx, [case for key, case in noted.items() if key not in new])
+    known = await store.lock(tx, list(noted.keys() - new))
+    await _decide(tx, facts, [case for case in known.values() if case.ready])
+
+
+@handlers.on(FundsChecked)
+async def decide_checked_claims(checks: list[FundsChecked], tx: Tx) -> None:
+    """Remember each check, and decide those whose claim is here."""
+    facts = _first(checks)
+    noted = [note_check(Case(*key), facts[key].outcome) for key in sorted(facts)]
+    new = await store.insert(tx, noted)
+    known = await store.lock(tx, list(facts.keys() - new))
+    checked = [note_check(case, facts[key].outcome) for key, case in known.items()]
+    await _decide(tx, facts, [case for case in checked if case.state is State.WAITING])
+
+
+@handlers.on(ClaimWithdrawn)
+async def take_back_claims(withdrawals: list[ClaimWithdrawn], tx: Tx) -> None:
+    """Ask nobody about these claims any more."""
+    keys = sorted(_first(withdrawals))
+    new = await store.insert(tx, [withdraw(Case(*key)) for key in keys])
+    known = await store.lock(tx, [key for key in keys if key not in new])
+    asking = [key for key, case in known.items() if case.state is State.OPEN]
+    moment = Moment(tx.now, Organisation(), tx.new_id)
+    rulings = [take_back(file, moment) for file in await store.lock_files(tx, asking)]
+    await store.save(tx, [withdraw(case) for case in known.values()])
+    await store.save_tasks(tx, [(one, one.file.cause) for one in rulings if one.file.cause])
+
+
+@handlers.on(ApprovalRuleDefined)
+async def publish_rules(defined: list[ApprovalRuleDefined], tx: Tx) -> None:
+    """Store new versions; one that makes no sense or changes a published version is a defect."""
+    versions = {version_of(one): one for one in reversed(defined)}
+    versions |= await store.published(tx, versions)
+    for one in defined:
+        compile_rule(one)
+        ensure_unchanged(versions[version_of(one)], one)
+    await store.publish(tx, versions.values())
+
+
+@handlers.on(EmployeeDefined)
+async def define_employees(defined: list[EmployeeDefined], tx: Tx) -> None:
+    """Remember people; whoever has left hands what is open over to the next manager up."""
+    newest = {(one.company, one.employee): one for one in defined}
+    await store.define_employees(tx, [newest[place] for place in sorted(newest)])
+    leavers = {place for place, one in newest.items() if not one.active}
+    if leavers:
+        await _hand_over(tx, leavers)
+
+
+@handlers.on(CompanyDefined)
+async def define_companies(defined: list[CompanyDefined], tx: Tx) -> None:
+    """Remember companies."""
+    newest = {one.company: one for one in defined}
+    await store.define_companies(tx, [newest[company] for company in sorted(newest)])
+
+
+@handlers.on(CostCenterDefined)
+async def define_cost_centers(defined: list[CostCenterDefined], tx: Tx) -> None:
+    """Remember who owns cost centres."""
+    newest = {(one.company, one.cost_center): one.owner for one in defined}
+    await store.define_owners(tx, "cost_center", newest)
+
+
+@handlers.on(ProjectDefined)
+async def define_projects(defined: list[ProjectDefined], tx: Tx) -> None:
+    """Remember who owns projects."""
+    newest = {(one.company, one.project): one.owner for one in defined}
+    await store.define_owners(tx, "project", newest)
+
+
+def _first(facts: Iterable[F]) -> dict[Key, F]:
+    """What was said first about each case; the same fact again changes nothing."""
+    first: dict[Key, F] = {}
+    for fact in facts:
+        first.setdefault((fact.claim_id, fact.revision), fact)
+    return first
+
+
+async def _decide(tx: Tx, facts: Mapping[Key, Event], cases: Sequence[Case]) -> None:
+    """Decide those of the waiting cases that are complete, say so, and save them all."""
+    rulings = await _rule(tx, [case for case in cases if case.ready])
+    said = [
+        (ruling, tx.emit(ruling.fact, because=facts[ruling.case.key]))
+        for ruling in rulings
+        if ruling.fact
+    ]
+    decided = {ruling.case.key: ruling.case for ruling in rulings}
+    await store.save(tx, [decided.get(case.key, case) for case in cases])
+    await store.save_tasks(tx, said)
+
+
+async def _rule(tx: Tx, ready: Sequence[Case]) -> list[Ruling]:
+    """Apply the rules of today to cases that are complete; people are loaded if any are asked."""
+    if not ready:
+        return []
+    companies = {case.known.company for case in ready}
+    rules = in_order(await store.rules_today(tx, companies, tx.now.date()))
+    chosen = [(case, choose(rules[case.known.company], case)) for case in ready]
+    asking = [(case.known, rule) for case, rule in chosen if rule and rule.steps]
+    people = await store.load(
+        tx,
+        [claim for claim, _ in asking],
+        {place for claim, rule in asking for place in named_in(rule.steps, claim.company)},
+    )
+    moment = Moment(tx.now, people, tx.new_id)
+    return [rule_on(case, rule, moment) for case, rule in chosen]
+
+
+async def _hand_over(tx: Tx, leavers: set[Place]) -> None:
+    """Let the next manager up decide wherever one of these people is asked."""
+    files = await store.lock_files(tx, await store.keys_asking(tx, leavers))
+    claims = [file.case.known for file in files]
+    people = await store.load(tx, claims, leavers)
+    moment = Moment(tx.now, people, tx.new_id)
+    said: list[tuple[Ruling, Cause]] = []
+    for file in files:
+        company = file.case.known.company
+        gone = frozenset(person for place, person in leavers if place == company)
+        ruling = hand_over(file, gone, moment)
+        if ruling and ruling.fact and file.cause:
+            said.append((ruling, tx.emit_after_wait(ruling.fact, because=file.cause)))
+    await store.save(tx, [ruling.case for ruling, _ in said])
+    await store.save_tasks(tx, said)
