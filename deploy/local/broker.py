@@ -37,6 +37,7 @@ JVM = (
     "-Djava.awt.headless=true",
 )
 
+# The short session: after a kill the controller refuses the node until the old session is over.
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -58,7 +59,8 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 num.network.threads=2
 num.io.threads=4
-controlled.shutdown.enable=false
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=4000
 """
 
 LOG4J = """\
@@ -98,7 +100,7 @@ class Broker:
             if await self._launch(command, state):
                 return
             if attempt == ATTEMPTS or not self._lost_port(state):
-                raise self._ended()
+                raise self.ended()
 
     def stop(self, state: KafkaState) -> bool:
         """End the node; whether it ended by itself in time."""
@@ -160,9 +162,10 @@ class Broker:
     def _lost_port(self, state: KafkaState) -> bool:
         return not all(ports.is_free(p) for p in (state.port, state.controller_port) if p)
 
-    def _ended(self) -> StackError:
+    def ended(self) -> StackError:
+        """What to say when the node is gone though it should run."""
         return StackError(
-            "Kafka ended while starting",
+            "Kafka ended",
             why="its process is gone",
             fix="the log says why; a full disk and too little memory are the usual reasons",
             log=self.log,

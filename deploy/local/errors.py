@@ -30,8 +30,9 @@ class StackError(RuntimeError):
 
 
 def last_lines(log: Path, count: int = TAIL_LINES) -> list[str]:
-    """The end of a log, or nothing when there is none yet."""
+    """The end of a log without Java's stack frames, or nothing when there is none yet."""
     try:
-        return log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
+    return [line for line in lines if not line.startswith("\tat ")][-count:]

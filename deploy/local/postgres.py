@@ -7,6 +7,7 @@ could not reach (a clone under /root, say) goes to a folder it can: /var/lib/led
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -91,7 +92,7 @@ class Postgres:
                 return
             self._end_orphans(state.files)
             if attempt == ATTEMPTS:
-                raise self._ended()
+                raise self.ended()
 
     def stop(self, state: PostgresState) -> bool:
         """End the server, open sessions included; whether it ended by itself in time."""
@@ -103,6 +104,8 @@ class Postgres:
     def remove(self) -> None:
         """Delete what lies outside of the root."""
         shutil.rmtree(self._outside(), ignore_errors=True)
+        with contextlib.suppress(OSError):  # Absent, or other stacks keep theirs there.
+            OUTSIDE.rmdir()
 
     def password(self) -> str:
         """The administrator's password, made once and readable by the owner of the root only."""
@@ -233,9 +236,10 @@ class Postgres:
         for orphan in _working_in(files):
             processes.stop(orphan, sent=signal.SIGTERM, within_s=5)
 
-    def _ended(self) -> StackError:
+    def ended(self) -> StackError:
+        """What to say when the server is gone though it should run."""
         return StackError(
-            "PostgreSQL ended while starting",
+            "PostgreSQL ended",
             why="its process is gone",
             fix="the log says why; a full disk and another version's files are the usual reasons",
             log=self.log,

@@ -66,17 +66,18 @@ class Stack:
     async def up(self, topics: TopicPlan) -> Endpoints:
         """Have both servers answer and every topic led; what already runs is left alone."""
         async with locked(self.root):
-            state = read_state(self.root)
-            starts = (self._start_kafka(state), self._start_postgres(state))
-            outcomes = await asyncio.gather(*starts, return_exceptions=True)
-            write_state(self.root, state)  # What did start is remembered even if the other failed.
-            for fault in outcomes:
-                if fault is not None:
-                    raise fault
-            postgres_url = self._postgres_url(state)
-            await (await connect(postgres_url)).close()
-            drift = await ensure_topics(state.kafka.address, topics)
-        return Endpoints(state.kafka.address, postgres_url, tuple(drift))
+            # A server that was killed a moment ago may still look alive: then it is started anew.
+            for _ in range(2):
+                state = await self._start()
+                using = asyncio.create_task(self._use(state, topics))
+                ending = asyncio.create_task(self._until_one_ends(state))
+                await asyncio.wait({using, ending}, return_when=asyncio.FIRST_COMPLETED)
+                ending.cancel()
+                if using.done():
+                    return using.result()
+                using.cancel()
+                fault = ending.result()
+            raise fault
 
     async def down(self) -> list[str]:
         """End the servers that are ours, Kafka first; names those that had to be killed."""
@@ -112,6 +113,30 @@ class Stack:
             _status("kafka", state.kafka, ready=kafka),
             _status("postgres", state.postgres, ready=postgres),
         ]
+
+    async def _start(self) -> State:
+        state = read_state(self.root)
+        starts = (self._start_kafka(state), self._start_postgres(state))
+        outcomes = await asyncio.gather(*starts, return_exceptions=True)
+        write_state(self.root, state)  # What did start is remembered even if the other failed.
+        for fault in outcomes:
+            if fault is not None:
+                raise fault
+        return state
+
+    async def _use(self, state: State, topics: TopicPlan) -> Endpoints:
+        postgres_url = self._postgres_url(state)
+        await (await connect(postgres_url)).close()
+        drift = await ensure_topics(state.kafka.address, topics)
+        return Endpoints(state.kafka.address, postgres_url, tuple(drift))
+
+    async def _until_one_ends(self, state: State) -> StackError:
+        while True:
+            if state.kafka.source == "embedded" and not processes.find(state.kafka.process):
+                return self._broker.ended()
+            if state.postgres.source == "embedded" and not processes.find(state.postgres.process):
+                return self._postgres.ended()
+            await asyncio.sleep(0.2)
 
     async def _start_kafka(self, state: State) -> None:
         if given := self._environment.get("KAFKA_BOOTSTRAP_SERVERS"):

@@ -1,0 +1,108 @@
+"""The commands as a person or a script meets them: output, messages, exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deploy.local import StackError
+from ledgerbus.addresses import addresses
+from ledgerbus.errors import CommandError, Exit
+from ledgerbus.fleet import PROJECT, Fleet, service_names
+from tests.stack.conftest import PLAN
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deploy.local import Stack
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int | None
+    out: str
+    err: str
+
+
+async def ledgerbus(root: Path, *words: str) -> Ended:
+    """Run a command on a state folder, as a process of its own."""
+    env = os.environ | {"LEDGERBUS_HOME": str(root), "COLUMNS": "200", "NO_COLOR": "1"}
+    env.pop("KAFKA_BOOTSTRAP_SERVERS", None)
+    env.pop("POSTGRES_URL", None)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "ledgerbus",
+        *words,
+        env=env,
+        cwd=PROJECT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    return Ended(process.returncode, out.decode(), err.decode())
+
+
+async def test_status_reads_the_same_for_people_and_programs(stack: Stack) -> None:
+    await stack.up(PLAN)
+    told = await ledgerbus(stack.root, "status", "--json")
+    rows = json.loads(told.out)
+    assert told.code == Exit.OK
+    assert [(row["name"], row["ready"]) for row in rows] == [("kafka", True), ("postgres", True)]
+    shown = await ledgerbus(stack.root, "status")
+    assert all(row["address"] in shown.out and str(row["pid"]) in shown.out for row in rows)
+
+
+async def test_status_of_nothing_is_a_failure_that_starts_nothing(tmp_path: Path) -> None:
+    told = await ledgerbus(tmp_path / "nothing", "status")
+    assert told.code == Exit.FAILED
+    assert told.out.count("stopped") == 2
+    assert not (tmp_path / "nothing").exists()
+
+
+async def test_down_of_nothing_is_fine(tmp_path: Path) -> None:
+    assert (await ledgerbus(tmp_path / "nothing", "down")).code == Exit.OK
+
+
+@pytest.mark.parametrize("words", [("up", "--replicas", "0"), ("upp",), ("status", "--yaml")])
+async def test_a_wrong_word_is_a_usage_error(tmp_path: Path, words: tuple[str, ...]) -> None:
+    assert (await ledgerbus(tmp_path, *words)).code == Exit.USAGE
+
+
+async def test_a_damaged_state_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text("{")
+    told = await ledgerbus(tmp_path, "status")
+    assert told.code == Exit.FAILED
+    assert "state.json cannot be read" in told.err
+    assert "what to do: delete the file" in told.err
+    assert not told.out
+
+
+def test_addresses_of_a_system_that_is_not_there_say_how_to_start_it(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="not running") as failure:
+        addresses(tmp_path)
+    assert failure.value.code is Exit.UNREACHABLE
+    assert "ledgerbus up" in failure.value.fix
+
+
+async def test_a_service_that_ends_while_starting_is_named_with_its_log(stack: Stack) -> None:
+    kafka = (await stack.up(PLAN)).kafka
+    fleet = Fleet(stack.root)
+    await fleet.start(kafka, {"nowhere": "postgresql://nobody@127.0.0.1:1/none"}, replicas=1)
+    with pytest.raises(StackError, match="nowhere ended while starting") as failure:
+        await fleet.ready(lambda _: None)
+    assert any("No module named services.nowhere" in line for line in failure.value.tail)
+    assert await fleet.stop() == []
+    assert "nowhere" not in addresses(stack.root).services
+
+
+def test_every_service_with_a_main_is_started() -> None:
+    assert set(service_names()) == {
+        main.parent.name for main in (PROJECT / "services").glob("*/__main__.py")
+    }
