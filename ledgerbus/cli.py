@@ -11,7 +11,7 @@ from rich.console import Console
 
 from deploy.local.errors import StackError
 from deploy.topics import PlanError
-from ledgerbus import imports, stack
+from ledgerbus import derive, imports, load, stack
 from ledgerbus.errors import CommandError, Exit
 
 app = typer.Typer(
@@ -25,6 +25,8 @@ app.command()(stack.up)
 app.command()(stack.down)
 app.command()(stack.status)
 app.add_typer(imports.app, name="import")
+app.add_typer(load.app, name="load")
+app.add_typer(derive.app, name="derive")
 
 
 def main() -> NoReturn:
