@@ -195,7 +195,7 @@ async def list_tasks(
     found = await store.tasks_in(
         reader,
         Tray(state, company, approver),
-        after=_cursor(page.after, lambda after: UUID(after[0])) if page.after else None,
+        after=None if page.after is None else _cursor(page.after, lambda after: UUID(after[0])),
         limit=page.limit + 1,
     )
     return Paged.of([TaskView.of(one) for one in found], page, key=lambda one: [one.task_id])
@@ -251,7 +251,7 @@ async def list_rules(
     found = await store.rule_versions(
         reader,
         company=company,
-        after=_cursor(page.after, _version) if page.after else ("", "", 0),
+        after=("", "", 0) if page.after is None else _cursor(page.after, _version),
         limit=page.limit + 1,
     )
     return Paged.of(
