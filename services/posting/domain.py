@@ -88,7 +88,8 @@ class TotalsDiffer(ValueError):  # noqa: N818 - named for what was found
 class JournalEntry:
     """One balanced entry: positive amounts on debit and credit, all in the company's currency.
 
-    `total` is what the entry adds to what is owed to `payee`; negative when the payee owes it.
+    `total` is the claim's: what a posting adds to what is owed to `payee` and a reversal takes back;
+    negative when the payee owes it.
     """
 
     entry_id: UUID
@@ -360,7 +361,7 @@ def _reversed(recorded: Recorded) -> EntryReversed:
         claim_id=entry.claim_id,
         revision=entry.revision,
         company=entry.company,
-        total=-entry.total,
+        total=entry.total,
         entry_id=entry.entry_id,
         entry_number=recorded.number,
         reverses=entry.reverses,

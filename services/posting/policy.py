@@ -240,7 +240,6 @@ def turn_back(case: Case, first: Recorded, chart: Chart, *, entry_id: UUID) -> M
         kind=Kind.REVERSE,
         posting_date=dated[0],
         date_rule=dated[1],
-        total=-entry.total,
         lines=tuple(_turned(line) for line in entry.lines),
         reverses=entry.entry_id,
         reverses_number=first.number,
