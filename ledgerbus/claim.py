@@ -2,15 +2,70 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import UUID
 
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table as Sheet
+from rich.text import Text
+
+from ledgerbus.addresses import addresses
+from ledgerbus.calls import services
 from ledgerbus.errors import CommandError, Exit
+from ledgerbus.telling import money, sentence, service_of
 
 if TYPE_CHECKING:
     from ledgerbus.calls import Services
 
 Document = dict[str, Any]
+# What each service tells of a claim, under its name in the answer; None where it never came there.
+VIEWS: Final = {
+    "approval": ("approval", "/v1/claims/{claim}"),
+    "budget": ("budget", "/v1/claims/{claim}"),
+    "entries": ("posting", "/v1/entries?claim_id={claim}"),
+    "bank": ("reconcile", "/v1/items?claim_id={claim}"),
+}
+
+app = typer.Typer(help="Look at claims.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Look at claims."""
+
+
+@app.command("show")
+def show_command(
+    name: Annotated[str, typer.Argument(metavar="ID", help="A claim's id, or its source key.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Show a claim's whole story: what happened, when, who acted, entries, payments, traces.
+
+    Examples: `ledgerbus claim show 8d0c2f0e-…`, `ledgerbus claim show T-2026-10-0042 --json`.
+    """
+    told = asyncio.run(_whole(name))
+    if as_json:
+        typer.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2))
+        return
+    _show(Console(highlight=False), told)
+
+
+async def _whole(name: str) -> Document:
+    async with services(addresses()) as running:
+        claim = await find_claim(running, name)
+        told: Document = {
+            "claim": await running.get("claims", f"/v1/claims/{claim}"),
+            "journey": (await running.get("claims", f"/v1/claims/{claim}/journey"))["steps"],
+        }
+        views = await asyncio.gather(
+            *(running.find(who, path.format(claim=claim)) for who, path in VIEWS.values())
+        )
+    return told | dict(zip(VIEWS, views, strict=True))
 
 
 async def find_claim(running: Services, name: str) -> str:
@@ -23,19 +78,148 @@ async def find_claim(running: Services, name: str) -> str:
     ids = {str(item["claim_id"]) for item in found}
     if len(ids) == 1:
         return ids.pop()
+    if not ids:
+        raise CommandError(
+            f"no claim is called '{name}'",
+            why="claims has accepted none under this key",
+            fix="a refused one tells why: `ledgerbus tail --type claims.claim-refused.v1`",
+            code=Exit.NOT_FOUND,
+        )
     raise CommandError(
-        f"no claim is called '{name}'" if not ids else f"{len(ids)} claims are called '{name}'",
-        why="claims knows it under no source"
-        if not ids
-        else ", ".join(f"{item['claim_id']} of {item['source']}" for item in found),
-        fix="see `ledgerbus tail --type claims.claim-refused.v1`; refused claims have no id"
-        if not ids
-        else "use the id of the one you mean",
-        code=Exit.NOT_FOUND if not ids else Exit.CONFLICT,
+        f"{len(ids)} claims are called '{name}'",
+        why=", ".join(sorted(f"{item['claim_id']} of {item['source']}" for item in found)),
+        fix="use the id of the one you mean",
+        code=Exit.CONFLICT,
     )
 
 
 async def traces_of(running: Services, claim: str) -> set[str]:
     """The traces that the claim's journey names."""
     journey = await running.find("claims", f"/v1/claims/{claim}/journey")
-    return {step["trace_id"] for step in (journey or {}).get("items", []) if step.get("trace_id")}
+    return {step["trace_id"] for step in (journey or {}).get("steps", []) if step.get("trace_id")}
+
+
+def _show(screen: Console, told: Document) -> None:
+    claim = told["claim"]
+    head = f"{claim['source']} {claim['source_key']}, revision {claim['revision']}"
+    screen.print(Text.assemble((str(claim["claim_id"]), "bold"), f"  {head}"), soft_wrap=True)
+    screen.print(_standing(claim), soft_wrap=True)
+    screen.print(_lines(claim))
+    for line in journey_lines(told["journey"]):
+        screen.print(line, soft_wrap=True)
+    for entry in (told["entries"] or {}).get("items", []):
+        for line in t_accounts(entry):
+            screen.print(line)
+    for item in (told["bank"] or {}).get("items", []):
+        for line in bank_lines(item):
+            screen.print(line, soft_wrap=True)
+
+
+def _standing(claim: Document) -> Text:
+    """State and figures in one sentence, and why it ended where it was refused."""
+    line = Text.assemble(
+        (claim["state"].replace("_", " "), "bold"),
+        f" since {_moment(claim['since'])}: {money(claim['total'])} of {claim['employee']} "
+        f"({claim['company']}), {claim['paid_by'].replace('_', ' ')} → {claim['payee']}",
+    )
+    if claim["purpose"]:
+        line.append(f", {claim['purpose']}")
+    for reason in claim["reasons"]:
+        line.append(f"\n  {reason['code']}: {reason['detail']} ({reason['who']})", style="red")
+    for warning in claim["warnings"]:
+        twins = ", ".join(warning["claims"])
+        line.append(f"\n  line {warning['line']} resembles {twins}", style="yellow")
+    return line
+
+
+def _lines(claim: Document) -> Sheet:
+    sheet = Sheet(box=None, pad_edge=False)
+    for name in ("line", "date", "category", "cost center", "net", "tax", "gross", "merchant", ""):
+        right = name in {"net", "tax", "gross"}
+        sheet.add_column(
+            name, justify="right" if right else "left", style="dim" if not name else ""
+        )
+    for line in claim["lines"]:
+        original = line.get("original")
+        sheet.add_row(
+            str(line["line"]),
+            line["date"],
+            line["category"],
+            line["cost_center"],
+            *(line[part]["amount"] for part in ("net", "tax", "gross")),
+            line.get("merchant") or "",
+            f"{money(original)} at {line.get('rate') or '1'}" if original else "",
+        )
+    return sheet
+
+
+def journey_lines(steps: list[Document]) -> list[Text]:
+    """What happened, a line a step; a new trace is named where it begins."""
+    lines, trace = [], None
+    for step in steps:
+        if step["trace_id"] and step["trace_id"] != trace:
+            trace = step["trace_id"]
+            lines.append(Text(f"trace {trace}", style="dim"))
+        service = service_of(step["kind"])
+        actor = "" if step["actor"] in {"", service} else f" [{step['actor']}]"
+        what = f"{sentence(step['kind'], step['figures'])}{actor}"
+        lines.append(Text.assemble(f"  {_moment(step['at'])}  ", (f"{service:<10}", "cyan"), what))
+    return lines
+
+
+def t_accounts(entry: Document) -> list[Text]:
+    """An entry as finance draws it: debits left, credits right, both with their sum."""
+    head = f"entry {entry['entry_number']} of {entry['posting_date']} ({entry['ledger']}"
+    head += f", turns back {entry['reverses']})" if entry.get("reverses") else ")"
+    sides = {side: [one for one in entry["lines"] if one["side"] == side] for side in SIDES}
+    lines = [Text(head, style="bold"), Text(f"  {'debit':<{HALF}}  │ credit")]
+    for place in range(max(len(of_side) for of_side in sides.values())):
+        left, right = (_half(sides[side], place) for side in SIDES)
+        lines.append(Text(f"  {left}  │ {right}".rstrip()))
+    sums = {
+        side: sum(int(one["amount"]["amount"].replace(".", "")) for one in sides[side])
+        for side in SIDES
+    }
+    verdict = "balanced" if sums["debit"] == sums["credit"] else "NOT BALANCED"
+    lines.append(Text(f"  {'─' * (HALF + 2)}┴{'─' * (HALF + 1)} {verdict}", style="dim"))
+    return lines
+
+
+SIDES: Final = ("debit", "credit")
+HALF: Final = 38
+NAME: Final = 24
+
+
+def _half(lines: list[Document], place: int) -> str:
+    if place >= len(lines):
+        return " " * HALF
+    line = lines[place]
+    account = f"{line['account']} {line.get('account_name') or line.get('cost_center') or ''}"
+    return f"{account.strip()[:NAME]:<{NAME}}{line['amount']['amount']:>{HALF - NAME}}"
+
+
+def bank_lines(item: Document) -> list[Text]:
+    """What the bank has shown of an entry: every line, and what is still open."""
+    lines = [
+        Text.assemble(
+            ("bank ", "bold"),
+            f"{item['entry_number']}: {money(item['paid'])} of {money(item['total'])} paid, "
+            f"{money(item['open'])} open ({item['state'].replace('_', ' ')})",
+        )
+    ]
+    for payment in item["payments"]:
+        undone = f", undone by {payment['undone_by']}" if payment.get("undone_at") else ""
+        why = ", ".join(payment["evidence"])
+        lines.append(
+            Text(
+                f"  {payment['booked_on']}  {payment['kind']} {money(payment['amount'])} on "
+                f"{payment['statement']} of {payment['account']}{undone}: {payment['rule']}, "
+                f"{payment['score']} points ({why})"
+            )
+        )
+    return lines
+
+
+def _moment(text: str) -> str:
+    """A time as people compare it: to the millisecond, UTC."""
+    return datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from deploy.local.errors import StackError
 from deploy.topics import PlanError
-from ledgerbus import derive, imports, load, stack
+from ledgerbus import claim, derive, imports, load, prove, publish, stack, statements, tail, trace
+from ledgerbus.demo import commands as demo
 from ledgerbus.errors import CommandError, Exit
 
 app = typer.Typer(
@@ -25,8 +26,15 @@ app.command()(stack.up)
 app.command()(stack.down)
 app.command()(stack.status)
 app.add_typer(imports.app, name="import")
+imports.app.command("statement")(statements.command)
 app.add_typer(load.app, name="load")
 app.add_typer(derive.app, name="derive")
+app.command()(publish.publish)
+app.command()(tail.tail)
+app.command("prove")(prove.command)
+app.add_typer(claim.app, name="claim")
+app.command("trace")(trace.command)
+app.add_typer(demo.app, name="demo")
 
 
 def main() -> NoReturn:

@@ -67,7 +67,7 @@ class FileProof:
         self.unreadable += claim.total is None
         if claim.total:
             self.sums[currency] += claim.total.minor
-        where = {"row": claim.row, "source_key": claim.source_key}
+        where = {"rows": list(claim.rows), "source_key": claim.source_key}
         if outcome is None:
             self.missing.append(where)
             return
@@ -120,10 +120,10 @@ class FileProof:
             sheet.add_row("the file's own sum", "", Money(total, currency).amount, currency)
         screen.print(sheet)
         for row in self.missing[:SHOWN]:
-            screen.print(f"[red]no outcome[/] row {row['row']}, key {row['source_key']}")
+            screen.print(f"[red]no outcome[/] rows {_numbers(row)}, key {row['source_key']}")
         for row in self.differing[:SHOWN]:
             told = f"the file says {row['file']}, the chain {row['chain']}"
-            screen.print(f"[red]differs[/] row {row['row']}, key {row['source_key']}: {told}")
+            screen.print(f"[red]differs[/] rows {_numbers(row)}, key {row['source_key']}: {told}")
 
 
 def prove_file(reading: Reading, path: Path, layout: str, company: str) -> FileProof:
@@ -147,3 +147,7 @@ def outcome_of(stories: Stories, source: str, source_key: str) -> Outcome | None
     if refusal is not None:
         return Outcome(f"refused {', '.join(refusal.codes)}", refusal.total)
     return None
+
+
+def _numbers(where: dict[str, Any]) -> str:
+    return ", ".join(map(str, where["rows"]))

@@ -6,18 +6,23 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
+from aiokafka.admin import AIOKafkaAdminClient
+
 from ledgerbus.errors import CommandError, Exit
-from ledgerbus.kafka import committed, reader, stretches
+from ledgerbus.groups import Behind, behind, subscriptions
+from ledgerbus.kafka import reader, stretches
 from ledgerbus.reading import ENDS
 from ledgerbus.sending import topic_name
 
 if TYPE_CHECKING:
+    from aiokafka import TopicPartition
+
     from ledgerbus.addresses import Addresses
 
 LOOK_S: Final = 1  # Longer than a relay sleeps: what waits in an outbox is out by the next look.
 WITHIN_S: Final = 180
 
-Ends = dict[tuple[str, int], int]
+Ends = dict["TopicPartition", int]
 
 
 async def quiet(where: Addresses, *, within_s: float = WITHIN_S) -> None:
@@ -25,31 +30,38 @@ async def quiet(where: Addresses, *, within_s: float = WITHIN_S) -> None:
     deadline = time.monotonic() + within_s
     topics = [topic_name(topic) for topic in ENDS]
     before: Ends = {}
+    admin = AIOKafkaAdminClient(bootstrap_servers=where.kafka)
     async with reader(where.kafka, topics) as consumer:
-        while True:
-            found = await stretches(consumer, topics)
-            ends = {(part.topic, part.partition): part_of.end for part, part_of in found.items()}
-            behind = await lags(where, ends)
-            if ends == before and not behind:
-                return
-            if time.monotonic() > deadline:
-                who = ", ".join(f"{group} by {count} records" for group, count in behind.items())
-                raise CommandError(
-                    f"the system was not quiet within {within_s:.0f} s",
-                    why=f"behind: {who}" if who else "new events kept coming",
-                    fix="see `ledgerbus status`, the services' logs, or `ledgerbus tail --follow`",
-                    code=Exit.FAILED,
-                )
-            before = ends
-            await asyncio.sleep(LOOK_S)
+        await admin.start()
+        try:
+            while True:
+                found = await stretches(consumer, topics)
+                ends = {part: stretch.end for part, stretch in found.items()}
+                lags = await _lags(admin, where, ends)
+                if ends == before and not lags:
+                    return
+                if time.monotonic() > deadline:
+                    raise _restless(lags, within_s)
+                before = ends
+                await asyncio.sleep(LOOK_S)
+        finally:
+            await admin.close()
 
 
-async def lags(where: Addresses, ends: Ends) -> dict[str, int]:
-    """By service, how many records of the topics it reads it has not committed yet."""
-    behind: dict[str, int] = {}
+async def _lags(admin: AIOKafkaAdminClient, where: Addresses, ends: Ends) -> list[Behind]:
+    """What any service has still to read, by the topics it listens to."""
+    lags: list[Behind] = []
     for service in where.services:
-        marks = await committed(where.kafka, topic_name(service))
-        lag = sum(max(0, ends[part] - mark) for part, mark in marks.items() if part in ends)
-        if lag:
-            behind[service] = lag
-    return behind
+        group = topic_name(service)
+        lags += await behind(admin, group, ends, await subscriptions(admin, group))
+    return lags
+
+
+def _restless(lags: list[Behind], within_s: float) -> CommandError:
+    who = ", ".join(f"{each.group} by {each.records} records of {each.topic}" for each in lags)
+    return CommandError(
+        f"the system was not quiet within {within_s:.0f} s",
+        why=f"behind: {who}" if who else "new events kept coming",
+        fix="see `ledgerbus status` and the services' logs, or `ledgerbus tail --follow`",
+        code=Exit.FAILED,
+    )

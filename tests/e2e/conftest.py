@@ -1,0 +1,24 @@
+"""One system for all stories, on servers and ports of its own; it is taken down at the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ledgerbus.stack import take_down
+from tests.e2e.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@pytest.fixture(scope="session")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """The running system; servers that the environment names belong to somebody else."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
+        environment.delenv("POSTGRES_URL", raising=False)
+        root = tmp_path_factory.mktemp("e2e") / "state"
+        yield await World.up(root)
+        await take_down(root)
