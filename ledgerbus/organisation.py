@@ -34,6 +34,7 @@ amount is written `5000.00 GBP`, a condition `field operator value`.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -73,6 +74,7 @@ REFERENCES: Final = {
 """What a field of a record refers to; a field that names its own record refers to nothing."""
 STDIN: Final = Path("-")
 PROBLEMS_SHOWN: Final = 10
+_PLAIN: Final = re.compile(r"[^\W\d_][\w -]*[\w]", re.UNICODE)
 _MONEY: Final = frozenset({"limit"})
 
 
@@ -112,10 +114,16 @@ def read_organisation(path: Path) -> list[Event]:
 def written_organisation(events: Iterable[Event], title: str) -> str:
     """The file that gives these records, in a form that people can edit."""
     sections: dict[str, list[dict[str, Any]]] = {name: [] for name in SECTIONS}
+    events = list(events)
+    companies = {getattr(event, "company", None) for event in events} - {None}
+    only = companies.pop() if len(companies) == 1 else None
     for event in events:
         fields = json.loads(event.model_dump_json(exclude_defaults=True))
+        if only:
+            fields.pop("company", None)
         sections[SECTION_OF[type(event)]].append(_shortened(fields))
     text = "".join(f"# {line}\n" for line in title.splitlines())
+    text += f"company: {_flow(only)}\n" if only else ""
     for name, records in sections.items():
         if records:
             text += f"{name}:\n" + "".join(f"  - {_flow(record)}\n" for record in records)
@@ -231,6 +239,12 @@ def _shortened(fields: dict[str, Any]) -> dict[str, Any]:
     return short
 
 
-def _flow(record: dict[str, Any]) -> str:
-    """One record on one line; JSON is YAML, and quotes whatever needs quotes."""
-    return json.dumps(record, ensure_ascii=False)
+def _flow(value: Any) -> str:
+    """A value on one line of YAML; in quotes unless it could be nothing but this text."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {_flow(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_flow(each) for each in value) + "]"
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and yaml.safe_load(value) == value:
+        return value
+    return json.dumps(value, ensure_ascii=False)
