@@ -195,8 +195,8 @@ async def list_tasks(
     found = await store.tasks_in(
         reader,
         Tray(state, company, approver),
-        after=None if page.after is None else _cursor(page.after, lambda after: UUID(after[0])),
-        limit=page.limit + 1,
+        None if page.after is None else _cursor(page.after, lambda after: UUID(after[0])),
+        page.limit + 1,
     )
     return Paged.of([TaskView.of(one) for one in found], page, key=lambda one: [one.task_id])
 

@@ -319,11 +319,6 @@ def version_of(rule: ApprovalRuleDefined) -> Version:
     return rule.company, rule.rule, rule.version
 
 
-def note_claim(case: Case, claim: Claim) -> Case:
-    """Remember the claim; the first word counts, a repetition changes nothing."""
-    return case if case.claim else replace(case, claim=claim)
-
-
 def note_check(case: Case, outcome: BudgetOutcome) -> Case:
     """Remember what the budget said; the first word counts, a repetition changes nothing."""
     return case if case.outcome else replace(case, outcome=outcome)

@@ -21,7 +21,6 @@ from services.approval.domain import (
     State,
     claim_of,
     note_check,
-    note_claim,
     version_of,
     withdraw,
 )
@@ -44,34 +43,35 @@ handlers = Handlers()
 async def note_claims(claims: list[ClaimSubmitted], tx: Tx) -> None:
     """Remember each claim, and decide those whose check has come before them."""
     facts = _first(claims)
-    noted = {key: note_claim(Case(*key), claim_of(facts[key])) for key in sorted(facts)}
-    new = await store.insert(tx, noted.values())
-    await store.fill_in(tx, [case for key, case in noted.items() if key not in new])
-    known = await store.lock(tx, list(noted.keys() - new))
-    await _decide(tx, facts, [case for case in known.values() if case.ready])
+    new = await store.insert(tx, [Case(*key, claim=claim_of(one)) for key, one in facts.items()])
+    late = [key for key in facts if key not in new]
+    await store.fill_in(tx, [Case(*key, claim=claim_of(facts[key])) for key in late])
+    known = await store.lock(tx, late)
+    await _decide(tx, facts, [case for case in known if case.ready])
 
 
 @handlers.on(FundsChecked)
 async def decide_checked_claims(checks: list[FundsChecked], tx: Tx) -> None:
     """Remember each check, and decide those whose claim is here."""
     facts = _first(checks)
-    noted = [note_check(Case(*key), facts[key].outcome) for key in sorted(facts)]
-    new = await store.insert(tx, noted)
-    known = await store.lock(tx, list(facts.keys() - new))
-    checked = [note_check(case, facts[key].outcome) for key, case in known.items()]
+    known = await store.lock(tx, facts)  # The claim is usually here already.
+    early = facts.keys() - {case.key for case in known}
+    new = await store.insert(tx, [Case(*key, outcome=facts[key].outcome) for key in early])
+    known += await store.lock(tx, early - new)
+    checked = [note_check(case, facts[case.key].outcome) for case in known]
     await _decide(tx, facts, [case for case in checked if case.state is State.WAITING])
 
 
 @handlers.on(ClaimWithdrawn)
 async def take_back_claims(withdrawals: list[ClaimWithdrawn], tx: Tx) -> None:
     """Ask nobody about these claims any more."""
-    keys = sorted(_first(withdrawals))
+    keys = _first(withdrawals).keys()
     new = await store.insert(tx, [withdraw(Case(*key)) for key in keys])
-    known = await store.lock(tx, [key for key in keys if key not in new])
-    asking = [key for key, case in known.items() if case.state is State.OPEN]
+    known = await store.lock(tx, keys - new)
+    asking = [case.key for case in known if case.state is State.OPEN]
     moment = Moment(tx.now, Organisation(), tx.new_id)
     rulings = [take_back(file, moment) for file in await store.lock_files(tx, asking)]
-    await store.save(tx, [withdraw(case) for case in known.values()])
+    await store.save(tx, [withdraw(case) for case in known])
     await store.save_tasks(tx, [(one, one.file.cause) for one in rulings if one.file.cause])
 
 
@@ -146,20 +146,21 @@ async def _rule(tx: Tx, ready: Sequence[Case]) -> list[Ruling]:
     rules = in_order(await store.rules_today(tx, companies, tx.now.date()))
     chosen = [(case, choose(rules[case.known.company], case)) for case in ready]
     asking = [(case.known, rule) for case, rule in chosen if rule and rule.steps]
-    people = await store.load(
-        tx,
-        [claim for claim, _ in asking],
-        {place for claim, rule in asking for place in named_in(rule.steps, claim.company)},
-    )
+    people = Organisation()
+    if asking:
+        named = {place for claim, rule in asking for place in named_in(rule.steps, claim.company)}
+        people = await store.load(tx, [claim for claim, _ in asking], named)
     moment = Moment(tx.now, people, tx.new_id)
     return [rule_on(case, rule, moment) for case, rule in chosen]
 
 
 async def _hand_over(tx: Tx, leavers: set[Place]) -> None:
     """Let the next manager up decide wherever one of these people is asked."""
-    files = await store.lock_files(tx, await store.keys_asking(tx, leavers))
-    claims = [file.case.known for file in files]
-    people = await store.load(tx, claims, leavers)
+    keys = await store.keys_asking(tx, leavers)
+    if not keys:
+        return
+    files = await store.lock_files(tx, keys)
+    people = await store.load(tx, [file.case.known for file in files], leavers)
     moment = Moment(tx.now, people, tx.new_id)
     said: list[tuple[Ruling, Cause]] = []
     for file in files:

@@ -70,8 +70,11 @@ def rule_on(case: Case, rule: Rule | None, moment: Moment) -> Ruling:
         return _no(
             File(case), Reason(code="NO_RULE", detail=detail, who="masterdata"), RULES, moment
         )
-    case = replace(case, rule=rule.rule, rule_version=rule.version)
-    file = File(case, rule.steps)
+    if not rule.steps:
+        state, name, version = State.APPROVED, rule.rule, rule.version
+        case = replace(case, state=state, rule=name, rule_version=version, decided_at=moment.at)
+        return Ruling(File(case), _approved(File(case)))
+    file = File(replace(case, rule=rule.rule, rule_version=rule.version), rule.steps)
     for number, step in enumerate(rule.steps, 1):  # Ask nobody in vain when a later step is empty.
         if not _seats(step, case.known, moment.organisation):
             return _nobody(file, number, moment)

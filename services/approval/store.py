@@ -27,7 +27,7 @@ from services.approval.domain import (
 from services.approval.rules import read_rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import date
     from uuid import UUID
 
@@ -43,18 +43,20 @@ _CASES: Final = """SELECT c.claim_id, c.revision, c.state, c.outcome,
 _INPUTS: Final = ("cost_centers", "projects", "categories", "paid_by", "purpose", "warnings")
 
 
-async def insert(tx: Tx, cases: Iterable[Case]) -> set[Key]:
+async def insert(tx: Tx, cases: Sequence[Case]) -> set[Key]:
     """Store the cases that nobody knew yet; the keys of those that were stored."""
+    if not cases:
+        return set()
+    ordered = sorted(cases, key=_by_id)
     rows = await tx.fetch(
         """
         INSERT INTO cases (claim_id, revision, state, outcome, company, employee, total_minor,
             currency, inputs)
         SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[],
             $6::text[], $7::bigint[], $8::text[], $9::jsonb[])
-        ON CONFLICT DO NOTHING
-        RETURNING claim_id, revision
+        ON CONFLICT DO NOTHING RETURNING claim_id, revision
         """,
-        *_columns(((*c.key, c.state, c.outcome, *_figures(c.claim)) for c in cases), 9),
+        *_columns(((*c.key, c.state, c.outcome, *_figures(c.claim)) for c in ordered), 9),
     )
     return {(row[0], row[1]) for row in rows}
 
@@ -75,16 +77,13 @@ async def fill_in(tx: Tx, cases: Sequence[Case]) -> None:
     )
 
 
-async def lock(tx: Tx, keys: Sequence[Key]) -> dict[Key, Case]:
+async def lock(tx: Tx, keys: Collection[Key]) -> list[Case]:
     """The known cases of these keys, locked in order until the transaction ends."""
     if not keys:
-        return {}
-    rows = await tx.fetch(
-        _CASES + "JOIN unnest($1::uuid[], $2::int[]) AS k (claim_id, revision) "
-        "USING (claim_id, revision) ORDER BY claim_id, revision FOR NO KEY UPDATE OF c",
-        *_columns(sorted(keys), 2),
-    )
-    return {case.key: case for case in map(_case, rows)}
+        return []
+    sql = """ JOIN unnest($1::uuid[], $2::int[]) AS k (claim_id, revision)
+        USING (claim_id, revision) ORDER BY claim_id, revision FOR NO KEY UPDATE OF c"""
+    return [_case(row) for row in await tx.fetch(_CASES + sql, *_columns(keys, 2))]
 
 
 async def save(tx: Tx, cases: Iterable[Case]) -> None:
@@ -114,9 +113,9 @@ async def revisions(reader: Reader, claim_id: UUID) -> list[File]:
     return await _files(reader, [_case(row) for row in await reader.fetch(sql, claim_id)])
 
 
-async def lock_files(tx: Tx, keys: Sequence[Key]) -> list[File]:
+async def lock_files(tx: Tx, keys: Collection[Key]) -> list[File]:
     """Decided cases with the steps of their rule version and their tasks, locked, in order."""
-    files = await _files(tx, list((await lock(tx, keys)).values()))
+    files = await _files(tx, await lock(tx, keys))
     rules = await published(tx, {file.case.ruled_by for file in files})
     return [replace(file, steps=tuple(rules[file.case.ruled_by].steps)) for file in files]
 
@@ -170,7 +169,7 @@ async def save_tasks(tx: Tx, said: Iterable[tuple[Ruling, Cause]]) -> None:
     )
 
 
-async def tasks_in(reader: Reader, tray: Tray, *, after: UUID | None, limit: int) -> list[Matter]:
+async def tasks_in(reader: Reader, tray: Tray, after: UUID | None, limit: int) -> list[Matter]:
     """The tasks in a tray, the oldest first."""
     rows = await reader.fetch(
         """
@@ -329,8 +328,6 @@ async def define_owners(tx: Tx, kind: str, owners: Mapping[Place, str | None]) -
 
 async def load(reader: Reader, claims: Sequence[Claim], people: Iterable[Place]) -> Organisation:
     """The owners of what the claims name, the claimants, these people, and all managers above."""
-    if not claims:
-        return Organisation()
     rows = await reader.fetch(
         """
         WITH RECURSIVE owned AS (
@@ -359,6 +356,11 @@ async def load(reader: Reader, claims: Sequence[Claim], people: Iterable[Place])
         cost_center_owners={row[1:3]: row[3] for row in rows if row[0] == "cost_center"},
         project_owners={row[1:3]: row[3] for row in rows if row[0] == "project"},
     )
+
+
+def _by_id(case: Case) -> tuple[int, int]:
+    """The one order in which all transactions insert cases; PostgreSQL sorts ids like this too."""
+    return case.claim_id.int, case.revision
 
 
 def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[list[Any]]:
