@@ -1,0 +1,1 @@
+"""The only SQL of claims: `door`, `chain`, `directory`, `held` commands, and what is `shown`."""
