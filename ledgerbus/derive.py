@@ -148,7 +148,7 @@ def _records(found: Findings, layout: Layout, company: str, currency: str) -> It
     since = date(min(found.months)[0], 1, 1)
     yield CompanyDefined(
         company=company,
-        name=layout.title[:100],
+        name=layout.company_name or company,
         currency=currency,
         bank_accounts=[f"BANK-{company}-1"],
     )

@@ -37,6 +37,9 @@ class Template(_Part):
     text: str
     drop: str = Field(default="", description="characters that are taken out of every cell")
     digest: int = Field(default=0, ge=0, le=32, description="hex digits of a digest, not the cell")
+    values: dict[str, str] = Field(
+        default_factory=dict, description="what a cell of the file means; others stay as they are"
+    )
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -50,7 +53,9 @@ class Template(_Part):
     @cached_property
     def _is_cell(self) -> bool:
         """Whether the template is one cell, unchanged."""
-        return self.text == f"{{{self._parts[1]}}}" and not (self.drop or self.digest)
+        return self.text == f"{{{self._parts[1]}}}" and not (
+            self.drop or self.digest or self.values
+        )
 
     def code(self, row: Mapping[str, str]) -> str:
         """The text as an identifier: empty when any of its cells is, so that no half id appears."""
@@ -77,6 +82,7 @@ class Template(_Part):
     def _cell(self, cell: str) -> str:
         for mark in self.drop:
             cell = cell.replace(mark, "")
+        cell = self.values.get(cell, cell)
         if self.digest:
             return _digest(" ".join(cell.casefold().split()))[: self.digest]
         return cell.strip()
@@ -166,6 +172,7 @@ class Layout(_Part):
     title: str
     source: str
     company: str
+    company_name: str = ""
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
     currency_column: str | None = None
     encoding: str = "utf-8-sig"
