@@ -6,6 +6,8 @@ from datetime import date  # noqa: TC003 - pydantic reads it
 from typing import Literal
 from uuid import UUID
 
+from pydantic import Field
+
 from contracts.envelope import Event, event
 from contracts.values import ClaimId, Code, Money, Reason, Text, Value
 
@@ -80,7 +82,7 @@ class ExceptionOpened(Event):
     """A statement or bank line needs a person: ambiguity is never resolved by a guess."""
 
     exception_id: UUID
-    company: Code
+    company: Text = Field(default="", description="empty if the account is no company's")
     account: Code
     statement: Code
     bank_line: BankLine | None = None

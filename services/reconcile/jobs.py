@@ -1,0 +1,36 @@
+"""By the clock: waiting lines are judged again when the books around them have changed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from chassis.jobs import Jobs
+from services.reconcile.matching import settle
+from services.reconcile.store import boards
+
+if TYPE_CHECKING:
+    from chassis.db import Database
+
+jobs = Jobs()
+
+OVERLAP: Final = timedelta(minutes=10)  # Longer than any transaction that could add an item unseen.
+LINES: Final = 2_000  # At once; the rest a little later.
+
+
+@jobs.every(seconds=20)
+async def judge_again(database: Database) -> None:
+    """Settle waiting lines whose entry arrived, or whose payment came back, since they were judged.
+
+    The handler settles what an arriving entry finds by reference. This finds the rest: entries that
+    arrived while the statement was being imported, and those that only amount and payee name.
+    """
+    async with database.transaction() as tx:
+        stale = await boards.stale(tx, overlap=OVERLAP, limit=LINES)
+        if stale:
+            await boards.lock(tx, {company for _, company in stale})
+            board, lines = await boards.load(tx, [], [line_id for line_id, _ in stale])
+            settlement = settle(board, lines, new_id=tx.new_id)
+            await boards.save(tx, settlement, fresh={})
+            for fact, cause in settlement.facts:
+                tx.emit(fact, because=cause)

@@ -1,0 +1,382 @@
+"""Boards: the items, payments and waiting lines that some lines touch, loaded and saved as one."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+from services.reconcile.matching import Board
+from services.reconcile.matching.board import keys_of
+from services.reconcile.matching.keys import party_keys
+from services.reconcile.store.rows import (
+    ITEM,
+    LINE,
+    Opened,
+    add_exceptions,
+    array_of,
+    item_of,
+    line_of,
+    payment_of,
+    run_for_all,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import timedelta
+    from uuid import UUID
+
+    from chassis.db import Reader, Tx
+    from services.reconcile.domain import Finding, Item, Line, Match, Payment
+    from services.reconcile.matching import Settlement
+
+_LOCK_CLASS: Final = 7_105  # The advisory lock space of companies being settled.
+_NAMED: Final = f"""
+    WITH keys AS (SELECT * FROM unnest($1::text[], $2::text[]) AS t (company, key)),
+    found AS (
+        SELECT entry_id FROM keys JOIN items
+            ON items.company = keys.company AND items.reference_key = keys.key
+        UNION SELECT entry_id FROM keys JOIN items
+            ON items.company = keys.company AND items.number_key = keys.key
+    )
+    SELECT {ITEM} FROM found JOIN items USING (entry_id)"""  # noqa: S608
+_NEAR: Final = f"""
+    WITH keys AS (SELECT * FROM unnest($1::text[], $2::text[]) AS t (company, key)),
+    sums AS (
+        SELECT * FROM unnest($3::text[], $4::bpchar[], $5::bigint[]) AS t (company, currency, pays)
+    ),
+    found AS (
+        SELECT entry_id FROM keys JOIN items
+            ON items.company = keys.company AND items.payee_key = keys.key AND open_minor <> 0
+        UNION SELECT entry_id FROM keys
+            JOIN parties ON parties.company = keys.company AND parties.name_key = keys.key
+                AND parties.name_key <> ''
+            JOIN items ON items.company = parties.company
+                AND items.payee_key = parties.party_key AND open_minor <> 0
+        UNION SELECT entry_id FROM sums JOIN items
+            ON items.company = sums.company AND items.currency = sums.currency
+            AND open_minor = sums.pays AND open_minor <> 0
+    )
+    SELECT {ITEM}, coalesce(parties.name, '') AS payee_name
+    FROM found JOIN items USING (entry_id) LEFT JOIN parties
+        ON parties.company = items.company AND parties.party_key = items.payee_key"""  # noqa: S608
+_MENTIONING: Final = """
+    SELECT DISTINCT mentions.line_id FROM unnest($1::text[], $2::text[]) AS t (company, key)
+    JOIN mentions ON mentions.company = t.company AND mentions.reference_key = t.key"""
+_RIVALS: Final = """
+    SELECT line_id
+    FROM unnest($1::text[], $2::bpchar[], $3::bigint[]) AS t (company, currency, amount)
+    JOIN waiting_lines USING (company, currency)
+    WHERE waiting_lines.amount_minor = t.amount AND NOT held"""
+_WAITING: Final = f"""
+    SELECT {LINE}, keys.exact_keys, keys.text_keys FROM waiting_lines AS waiting,
+    LATERAL (
+        SELECT array_agg(reference_key) FILTER (WHERE exact) AS exact_keys,
+            array_agg(reference_key) FILTER (WHERE NOT exact) AS text_keys
+        FROM mentions WHERE mentions.line_id = waiting.line_id
+    ) AS keys
+    WHERE line_id = ANY($1::uuid[]) AND NOT held"""  # noqa: S608
+_STALE: Final = """
+    SELECT line_id, company FROM waiting_lines AS waiting
+    WHERE NOT held AND (EXISTS (
+        SELECT 1 FROM items WHERE items.company = waiting.company
+            AND items.currency = waiting.currency AND items.open_minor = -waiting.amount_minor
+            AND items.open_minor <> 0 AND items.touched_at > waiting.judged_at - $1::interval
+    ) OR EXISTS (
+        SELECT 1 FROM mentions JOIN items ON items.company = mentions.company
+            AND items.reference_key = mentions.reference_key
+        WHERE mentions.line_id = waiting.line_id
+            AND items.touched_at > waiting.judged_at - $1::interval
+    )) ORDER BY booked_on, line_id LIMIT $2"""
+
+
+async def lock(tx: Tx, companies: Iterable[str]) -> None:
+    """Let one transaction at a time settle a company's lines; taken before anything is read."""
+    await tx.fetch(
+        "SELECT pg_advisory_xact_lock($1, hashtext(company)) "
+        "FROM (SELECT company FROM unnest($2::text[]) AS t (company) ORDER BY hashtext(company)) "
+        "AS ordered",
+        _LOCK_CLASS,
+        sorted(set(companies)),
+    )
+
+
+async def waiting_for(reader: Reader, items: Iterable[tuple[str, str]]) -> list[UUID]:
+    """The waiting lines that mention one of these (company, reference key)."""
+    keys = sorted(set(items))
+    rows = await reader.fetch(_MENTIONING, [c for c, _ in keys], [k for _, k in keys])
+    return [row["line_id"] for row in rows]
+
+
+async def stale(reader: Reader, *, overlap: timedelta, limit: int) -> list[tuple[UUID, str]]:
+    """Waiting lines (with their companies) whose items have changed since they were last judged.
+
+    `overlap` covers items whose transaction was still open when the line was judged.
+    """
+    rows = await reader.fetch(_STALE, overlap, limit)
+    return [(row["line_id"], row["company"]) for row in rows]
+
+
+async def load(
+    tx: Tx, fresh: Sequence[Line], waiting: Iterable[UUID] = ()
+) -> tuple[Board, list[Line]]:
+    """The board for these lines, and the lines together with the waiting ones they concern."""
+    named = await _named(tx, fresh)
+    known = {(item.company, key) for item in named.values() for key in keys_of(item)}
+    unnamed = _unnamed(fresh, known)
+    ids = {*waiting, *await waiting_for(tx, known), *await _rivals(tx, unnamed)}
+    again = await _waiting(tx, ids) if ids else []
+    if again:
+        named |= await _named(tx, again)
+        known = {(item.company, key) for item in named.values() for key in keys_of(item)}
+        unnamed = _unnamed([*fresh, *again], known)
+    items = {**await _near(tx, unnamed), **named} if unnamed else named
+    paid = [item.entry_id for item in items.values() if item.allocated_minor]
+    return Board.of(items.values(), await payments_of(tx, paid)), [*fresh, *again]
+
+
+def _unnamed(lines: Iterable[Line], known: set[tuple[str, str]]) -> list[Line]:
+    return [line for line in lines if not any((line.company, key) in known for key in line.keys)]
+
+
+async def _named(reader: Reader, lines: Iterable[Line]) -> dict[UUID, Item]:
+    keys = sorted({(line.company, key) for line in lines for key in line.keys})
+    rows = await reader.fetch(_NAMED, [c for c, _ in keys], [k for _, k in keys]) if keys else []
+    return {row["entry_id"]: item_of(row) for row in rows}
+
+
+async def _near(reader: Reader, lines: Sequence[Line]) -> dict[UUID, Item]:
+    """The open items that an unnamed line can be about: of its payees, or of its amount."""
+    keys = sorted(
+        {(line.company, key) for line in lines for key in party_keys((line.text, line.party))}
+    )
+    sums = sorted({(line.company, line.currency, line.pays_minor) for line in lines})
+    rows = await reader.fetch(
+        _NEAR,
+        [company for company, _ in keys],
+        [key for _, key in keys],
+        [company for company, _, _ in sums],
+        [currency for _, currency, _ in sums],
+        [pays for _, _, pays in sums],
+    )
+    return {row["entry_id"]: item_of(row, row["payee_name"]) for row in rows}
+
+
+async def _rivals(reader: Reader, lines: Sequence[Line]) -> list[UUID]:
+    """Waiting lines of the same amount: they may want the same item."""
+    sums = sorted({(line.company, line.currency, line.amount_minor) for line in lines})
+    if not sums:
+        return []
+    columns = ([row[at] for row in sums] for at in range(3))
+    return [row["line_id"] for row in await reader.fetch(_RIVALS, *columns)]
+
+
+async def _waiting(reader: Reader, ids: Iterable[UUID]) -> list[Line]:
+    return [
+        line_of(row, frozenset(row["exact_keys"] or ()), frozenset(row["text_keys"] or ()))
+        for row in await reader.fetch(_WAITING, sorted(ids))
+    ]
+
+
+async def payments_of(reader: Reader, entries: Sequence[UUID]) -> list[Payment]:
+    """What these items were paid with, as far as it has not come back."""
+    if not entries:
+        return []
+    rows = await reader.fetch(
+        "SELECT match_id, entry_id, amount_minor, line_id, account, statement, booked_on, "
+        "currency, line_minor FROM standing_payments WHERE entry_id = ANY($1::uuid[]) "
+        "AND amount_minor <> 0",
+        entries,
+    )
+    return [payment_of(row) for row in rows]
+
+
+async def save(
+    tx: Tx,
+    settlement: Settlement,
+    *,
+    fresh: Mapping[UUID, UUID] = {},
+) -> list[tuple[UUID, Line, Finding]]:
+    """Keep what became of the lines; `fresh` says to which statement each new one belongs.
+
+    Answers the exceptions that were opened, with their lines.
+    """
+    new = [(line, finding) for line, finding in settlement.findings if line.line_id in fresh]
+    opened = [(tx.new_id(), line, finding) for line, finding in new]
+    await _add_lines(tx, settlement, fresh)
+    await _settle_waiting(
+        tx, [match for match in settlement.matches if match.line.line_id not in fresh]
+    )
+    await _add_matches(tx, settlement.matches)
+    await add_exceptions(
+        tx,
+        [
+            Opened(exception_id, finding, fresh[line.line_id], line.line_id)
+            for exception_id, line, finding in opened
+        ],
+    )
+    await _add_mentions(tx, [line for line, _ in new])
+    await _judge_again(tx, [pair for pair in settlement.findings if pair[0].line_id not in fresh])
+    return opened
+
+
+async def _add_lines(tx: Tx, settlement: Settlement, fresh: Mapping[UUID, UUID]) -> None:
+    fates: list[tuple[Line, str, int]] = [
+        *((match.line, "matched", match.allocated_minor) for match in settlement.matches),
+        *((line, "exception", 0) for line, _ in settlement.findings),
+        *((line, "dismissed", 0) for line in settlement.empty),
+    ]
+    await run_for_all(
+        tx,
+        """INSERT INTO lines (line_id, statement_id, position, company, currency, booked_on,
+            amount_minor, charges_minor, is_foreign, returned, batch_size, batch_gap_minor,
+            reference, text, party, because, state, allocated_minor, difference_minor)
+        SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::text[], $6::date[],
+            $7::bigint[], $8::bigint[], $9::bool[], $10::bool[], $11::int[], $12::bigint[],
+            $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::bigint[],
+            $19::bigint[])""",
+        [
+            (
+                line.line_id,
+                fresh[line.line_id],
+                line.position,
+                line.company,
+                line.currency,
+                line.booked_on,
+                line.amount_minor,
+                line.charges_minor,
+                line.foreign,
+                line.returned,
+                line.batch_size,
+                line.batch_gap_minor,
+                line.reference,
+                line.text,
+                line.party,
+                line.because,
+                state,
+                allocated,
+                line.pays_minor - allocated if state == "matched" else 0,
+            )
+            for line, state, allocated in fates
+            if line.line_id in fresh
+        ],
+    )
+
+
+async def _settle_waiting(tx: Tx, matches: Sequence[Match]) -> None:
+    """Waiting lines that fit now: their exceptions close by themselves."""
+    if not matches:
+        return
+    await run_for_all(
+        tx,
+        "UPDATE lines SET state = 'matched', allocated_minor = new.allocated, "
+        "difference_minor = -amount_minor - new.allocated "
+        "FROM unnest($1::uuid[], $2::bigint[]) AS new (line_id, allocated) "
+        "WHERE lines.line_id = new.line_id",
+        [(match.line.line_id, match.allocated_minor) for match in matches],
+    )
+    ids = [match.line.line_id for match in matches]
+    await tx.execute(
+        "UPDATE exceptions SET state = 'settled', closed_at = $2 "
+        "WHERE line_id = ANY($1::uuid[]) AND state = 'open' AND entry_id IS NULL",
+        ids,
+        tx.now,
+    )
+    await tx.execute("DELETE FROM mentions WHERE line_id = ANY($1::uuid[])", ids)
+
+
+async def _add_matches(tx: Tx, matches: Sequence[Match]) -> None:
+    await run_for_all(
+        tx,
+        """INSERT INTO matches
+            (match_id, line_id, kind, rule, score, runner_up, evidence, matched_at)
+        SELECT m, l, k, r, s, u, e::text[], a FROM unnest($1::uuid[], $2::uuid[], $3::text[],
+            $4::text[], $5::int[], $6::int[], $7::text[], $8::timestamptz[])
+            AS new (m, l, k, r, s, u, e, a)""",
+        [
+            (
+                match.match_id,
+                match.line.line_id,
+                match.kind,
+                match.rule,
+                match.score,
+                match.runner_up,
+                array_of(match.evidence),
+                tx.now,
+            )
+            for match in matches
+        ],
+    )
+    shares = [(match.match_id, share) for match in matches for share in match.allocations]
+    await run_for_all(
+        tx,
+        "INSERT INTO allocations (match_id, entry_id, amount_minor, returns) "
+        "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[])",
+        [(match_id, s.item.entry_id, s.amount_minor, s.returns) for match_id, s in shares],
+    )
+    await run_for_all(
+        tx,
+        "INSERT INTO differences (match_id, kind, amount_minor) "
+        "SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[])",
+        [(match.match_id, *difference) for match in matches for difference in match.differences],
+    )
+    await allocate(tx, [(share.item.entry_id, share.amount_minor) for _, share in shares])
+
+
+async def allocate(tx: Tx, changes: Iterable[tuple[UUID, int]]) -> None:
+    """Change what is allocated to items by so much each; the table refuses what goes too far.
+
+    A reversed entry whose payment has come back needs nobody any more.
+    """
+    sums: dict[UUID, int] = {}
+    for entry_id, amount in changes:
+        sums[entry_id] = sums.get(entry_id, 0) + amount
+    await run_for_all(
+        tx,
+        "UPDATE items SET allocated_minor = allocated_minor + new.amount, touched_at = new.at "
+        "FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[]) AS new (entry_id, amount, at) "
+        "WHERE items.entry_id = new.entry_id",
+        [(entry_id, amount, tx.now) for entry_id, amount in sorted(sums.items()) if amount],
+    )
+    await tx.execute(
+        "UPDATE exceptions SET state = 'settled', closed_at = $2 FROM items "
+        "WHERE exceptions.entry_id = ANY($1::uuid[]) AND state = 'open' "
+        "AND items.entry_id = exceptions.entry_id AND items.allocated_minor = 0",
+        sorted(sums),
+        tx.now,
+    )
+
+
+async def _add_mentions(tx: Tx, lines: Sequence[Line]) -> None:
+    await run_for_all(
+        tx,
+        "INSERT INTO mentions (line_id, reference_key, company, exact) "
+        "SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bool[])",
+        [
+            (line.line_id, key, line.company, key in line.exact_keys)
+            for line in lines
+            for key in sorted(line.keys)
+        ],
+    )
+
+
+async def _judge_again(tx: Tx, findings: Sequence[tuple[Line, Finding]]) -> None:
+    """Lines that go on waiting: the reason and the candidates are today's."""
+    await run_for_all(
+        tx,
+        "UPDATE exceptions SET code = new.code, detail = new.detail, "
+        "figures = new.figures::jsonb, candidates = new.candidates::uuid[], judged_at = new.at "
+        "FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], "
+        "$6::timestamptz[]) AS new (line_id, code, detail, figures, candidates, at) "
+        "WHERE exceptions.line_id = new.line_id AND state = 'open' AND entry_id IS NULL",
+        [
+            (
+                line.line_id,
+                finding.code,
+                finding.detail,
+                json.dumps(dict(finding.figures)),
+                array_of(finding.candidates),
+                tx.now,
+            )
+            for line, finding in findings
+        ],
+    )
