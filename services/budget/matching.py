@@ -18,7 +18,7 @@ from contracts.budget import Control
 from services.budget.domain import Carried
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from contracts.masterdata import BudgetDefined
     from services.budget.domain import Budget, Line
@@ -94,11 +94,11 @@ class Tree:
         self._paths = {
             code: tuple(numbers[step] for step in _chain(code, parents)) for code in numbers
         }
-        self._by_dimensions: dict[_Dimensions, list[Node]] = defaultdict(list)
+        self._by_dimensions: dict[_Dimensions | None, list[Node]] = defaultdict(list)
         for node in nodes.values():
             if node.defined:
                 self._by_dimensions[node.dimensions].append(node)
-        used = {tuple(bool(part) for part in key) for key in self._by_dimensions}
+        used = {tuple(map(bool, key)) for key in self._by_dimensions if key}
         masks = sorted((m for m in product((True, False), repeat=3) if m in used), key=sum)
         self._masks = [list(group) for _, group in groupby(reversed(masks), key=sum)]
 
@@ -107,20 +107,25 @@ class Tree:
         for masks in self._masks:  # The most dimensions first.
             fitting = [
                 node
-                for by_center, by_project, by_category in masks
-                for node in self._by_dimensions.get(
-                    (
-                        line.cost_center if by_center else "",
-                        line.project if by_project else "",
-                        line.category if by_category else "",
-                    ),
-                    (),
-                )
+                for mask in masks
+                for node in self._by_dimensions.get(_masked(line, mask), ())
                 if node.fits(line.day, currency)
             ]
             if fitting:
                 return self._paths[min(fitting, key=lambda node: (node.days, node.code)).code]
         return ()
+
+
+def _masked(line: Line, mask: Sequence[bool]) -> _Dimensions | None:
+    """The dimensions of an expense that a mask lets through; None if it lacks one of them."""
+    by_center, by_project, by_category = mask
+    if by_project and not line.project:
+        return None
+    return (
+        line.cost_center if by_center else "",
+        line.project if by_project else "",
+        line.category if by_category else "",
+    )
 
 
 def carry(tree: Tree, lines: Iterable[Line], currency: str, policy: Control) -> Carried:

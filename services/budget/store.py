@@ -39,7 +39,7 @@ _FIGURES: Final = (
 _CASE: Final = """
     SELECT c.claim_id, c.revision, c.company, c.currency, c.total_minor, c.state, c.submitted,
            c.checked, c.approved, c.rejected, c.withdrawn, c.entry, c.lines, c.budgets, c.amounts,
-           c.cause_id, c.correlation_id, c.traceparent, c.tracestate
+           c.cause_id, c.correlation_id, c.traceparent, c.tracestate, c.changed_at
     FROM cases c
 """
 
@@ -177,7 +177,7 @@ def _columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
 
 def _values(case: Case) -> Sequence[Any]:
     """Arrays within are written as text, for unnest would flatten them."""
-    lines = orjson.dumps(case.lines) if case.lines else None
+    lines = orjson.dumps([tuple(line) for line in case.lines]) if case.lines else None
     cause = case.cause
     return (
         case.claim_id, case.revision, case.state, case.submitted, case.checked, case.approved,

@@ -31,18 +31,16 @@ def cny(minor: int) -> Money:
 
 def a_line(number: int, minor: int, **fields: Any) -> ClaimLine:
     """One expense without tax."""
-    return ClaimLine(
-        **{
-            "line": number,
-            "category": "travel",
-            "date": DAY,
-            "net": cny(minor),
-            "tax": cny(0),
-            "gross": cny(minor),
-            "cost_center": "CC-1",
-        }
-        | fields
-    )
+    usual: dict[str, Any] = {
+        "line": number,
+        "category": "travel",
+        "date": DAY,
+        "net": cny(minor),
+        "tax": cny(0),
+        "gross": cny(minor),
+        "cost_center": "CC-1",
+    }
+    return ClaimLine(**usual | fields)
 
 
 def a_claim(*lines: ClaimLine | int, claim_id: UUID | None = None, **fields: Any) -> ClaimSubmitted:
@@ -52,21 +50,19 @@ def a_claim(*lines: ClaimLine | int, claim_id: UUID | None = None, **fields: Any
         for number, line in enumerate(lines, start=1)
     ]
     claim_id = claim_id or new_id()
-    return ClaimSubmitted(
-        **{
-            "claim_id": claim_id,
-            "revision": 1,
-            "source": "tests",
-            "source_key": str(claim_id),
-            "company": COMPANY,
-            "employee": "E-1",
-            "paid_by": PaidBy.EMPLOYEE,
-            "payee": "E-1",
-            "lines": made,
-            "total": cny(sum(line.gross.minor for line in made)),
-        }
-        | fields
-    )
+    usual: dict[str, Any] = {
+        "claim_id": claim_id,
+        "revision": 1,
+        "source": "tests",
+        "source_key": str(claim_id),
+        "company": COMPANY,
+        "employee": "E-1",
+        "paid_by": PaidBy.EMPLOYEE,
+        "payee": "E-1",
+        "lines": made,
+        "total": cny(sum(line.gross.minor for line in made)),
+    }
+    return ClaimSubmitted(**usual | fields)
 
 
 def about(claim: Fact) -> dict[str, Any]:
@@ -136,24 +132,20 @@ def turned_back(claim: Fact) -> EntryReversed:
 
 def a_company(company: str = COMPANY, **fields: Any) -> CompanyDefined:
     """A company that keeps its books in yuan and lets unbudgeted money pass."""
-    return CompanyDefined(
-        **{"company": company, "name": company, "currency": "CNY", "unbudgeted": Control.NONE}
-        | fields
-    )
+    usual: dict[str, Any] = {"name": company, "currency": "CNY", "unbudgeted": Control.NONE}
+    return CompanyDefined(company=company, **usual | fields)
 
 
 def a_budget(budget: str, limit: int | Money, **fields: Any) -> BudgetDefined:
-    """A hard budget for the year; without dimensions it carries everything."""
-    return BudgetDefined(
-        **{
-            "company": COMPANY,
-            "budget": budget,
-            "starts_on": YEAR[0],
-            "ends_on": YEAR[1],
-            "limit": cny(limit) if isinstance(limit, int) else limit,
-        }
-        | fields
-    )
+    """A hard budget for the year without thresholds; without dimensions it carries everything."""
+    usual: dict[str, Any] = {
+        "company": COMPANY,
+        "starts_on": YEAR[0],
+        "ends_on": YEAR[1],
+        "limit": cny(limit) if isinstance(limit, int) else limit,
+        "thresholds": [],
+    }
+    return BudgetDefined(budget=budget, **usual | fields)
 
 
 async def figures(database: Database) -> dict[str, tuple[int, int]]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given as whenever
+from hypothesis import settings
+from hypothesis import strategies as st
 
 from contracts.budget import Control
+from contracts.values import Money
 from services.budget.domain import Line
 from services.budget.matching import (
     BudgetCurrency,
@@ -18,7 +22,7 @@ from services.budget.matching import (
     carry,
     define,
 )
-from tests.support.budget_values import DAY, Money, a_budget
+from tests.support.budget_values import DAY, a_budget
 
 YEAR = {"starts_on": date(2026, 1, 1), "ends_on": date(2026, 12, 31)}
 QUARTER = {"starts_on": date(2026, 10, 1), "ends_on": date(2026, 12, 31)}
@@ -29,11 +33,8 @@ def node(code: str, **fields: Any) -> Node:
 
 
 def line(minor: int = 100, **fields: Any) -> Line:
-    return Line(
-        **{"line": 1, "category": "travel", "cost_center": "CC-1", "project": "P-1"}
-        | {"day": DAY, "minor": minor}
-        | fields
-    )
+    usual: dict[str, Any] = {"line": 1, "category": "travel", "cost_center": "CC-1"}
+    return Line(**usual | {"project": "P-1", "day": DAY, "minor": minor} | fields)
 
 
 def a_tree(*nodes: Node) -> Tree:
@@ -73,6 +74,52 @@ def path(tree: Tree, one: Line, currency: str = "CNY") -> tuple[int, ...]:
 )
 def test_the_most_specific_budget_carries(nodes: list[Node], carrier: str) -> None:
     assert [nodes[number - 1].code for number in path(a_tree(*nodes), line())] == [carrier]
+
+
+def test_an_expense_without_a_project_is_carried_by_no_project() -> None:
+    nodes = [node("all"), node("project", project="P-1"), node("center", cost_center="CC-1")]
+    assert path(a_tree(*nodes), line(project="")) == (3,)
+    assert path(a_tree(*nodes[:2]), line(project="")) == (1,)
+
+
+dimensions = st.sampled_from(["", "x", "y"])
+days = st.integers(1, 4).map(lambda day: date(2026, 10, day))
+
+
+@st.composite
+def some_nodes(draw: st.DrawFn) -> list[Node]:
+    return [
+        node(
+            code,
+            cost_center=draw(dimensions),
+            project=draw(dimensions),
+            category=draw(dimensions),
+            starts_on=start,
+            ends_on=start + timedelta(days=draw(st.integers(0, 3))),
+            defined=draw(st.sampled_from([True, True, False])),
+        )
+        for code in draw(st.lists(st.sampled_from("abcdefgh"), unique=True))
+        for start in [draw(days)]
+    ]
+
+
+@settings(max_examples=200, deadline=None)
+@whenever(some_nodes(), dimensions, st.sampled_from("xy"), st.sampled_from("xy"), days)
+def test_the_carrier_is_the_one_that_a_search_through_all_budgets_finds(
+    nodes: list[Node], project: str, center: str, category: str, day: date
+) -> None:
+    one = line(project=project, cost_center=center, category=category, day=day)
+    fitting = [
+        (-sum(map(bool, other.dimensions)), other.days, other.code)
+        for other in nodes
+        if other.defined
+        and other.cost_center in ("", center)
+        and other.project in ("", project)
+        and other.category in ("", category)
+        and other.starts_on <= day <= other.ends_on
+    ]
+    found = [nodes[number - 1].code for number in path(a_tree(*nodes), one)]
+    assert found == [code for _, _, code in sorted(fitting)[:1]]
 
 
 def test_an_expense_that_fits_nowhere_is_unbudgeted() -> None:
