@@ -15,6 +15,7 @@ PACKAGES = ("contracts", "chassis", "services", "ledgerbus", "deploy")
 SERVICES = sorted(path.parent.name for path in (ROOT / "services").glob("*/__main__.py"))
 NOUNS = {
     "approval": {"policy", "rules"},
+    "budget": {"matching", "rules"},
     "claims": {"policy"},
     "posting": {"erp"},
     "reconcile": {"matching", "statements"},
