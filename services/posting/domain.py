@@ -18,26 +18,17 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime  # noqa: TC003 - pydantic reads it
 from enum import StrEnum
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 from uuid import UUID
 
 from contracts.budget import FundsReserved
 from contracts.claims import ClaimSubmitted, ClaimWithdrawn
 from contracts.envelope import Cause, Event
-from contracts.posting import (
-    EntryFailed,
-    EntryLine,
-    EntryPosted,
-    EntryReversed,
-    JournalEntryRecorded,
-)
-from contracts.values import Money, PaidBy, Reason  # noqa: TC001 - pydantic reads it
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+from contracts.posting import EntryLine  # noqa: TC001 - pydantic reads it
+from contracts.values import Money, MoneyMismatch, PaidBy, Reason
 
 EMBEDDED: Final = "embedded"  # The ledger kept in this service's own tables.
-WITHDRAWN: Final = "CLAIM_WITHDRAWN"  # Why an entry is turned back.
+LINE_TEXT_MAX: Final = 50  # The strictest ledger's limit for the text of a line.
 CaseKey = tuple[UUID, int]
 Origin = Event | Cause
 """What a fact follows from: an event in hand, or the stored cause of one that waited."""
@@ -88,8 +79,8 @@ class TotalsDiffer(ValueError):  # noqa: N818 - named for what was found
 class JournalEntry:
     """One balanced entry: positive amounts on debit and credit, all in the company's currency.
 
-    `total` is the claim's: what a posting adds to what is owed to `payee` and a reversal takes back;
-    negative when the payee owes it.
+    `total` is the claim's: what a posting adds to what is owed to `payee`, and a reversal
+    takes back; negative when the payee owes it.
     """
 
     entry_id: UUID
@@ -169,6 +160,58 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
+class Expense:
+    """A line of a claim as far as posting needs it, in minor units of the claim's currency."""
+
+    category: str
+    net_minor: int
+    tax_minor: int
+    gross_minor: int
+    cost_center: str
+    project: str | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim as far as posting needs it; small, since it is kept until its money is reserved."""
+
+    document_date: date
+    employee: str
+    paid_by: PaidBy
+    payee: str
+    purpose: str
+    expenses: tuple[Expense, ...]
+
+
+def claim_of(fact: ClaimSubmitted) -> Claim:
+    """What posting keeps of a claim; its document is dated by the latest line."""
+    for line in fact.lines:
+        if {line.net.currency, line.tax.currency, line.gross.currency} != {fact.total.currency}:
+            msg = f"line {line.line} of {fact.claim_id} is not in {fact.total.currency}"
+            raise MoneyMismatch(msg)
+    return Claim(
+        document_date=max(line.date for line in fact.lines),
+        employee=fact.employee,
+        paid_by=fact.paid_by,
+        payee=fact.payee,
+        purpose=fact.purpose,
+        expenses=tuple(
+            Expense(
+                category=line.category,
+                net_minor=line.net.minor,
+                tax_minor=line.tax.minor,
+                gross_minor=line.gross.minor,
+                cost_center=line.cost_center,
+                project=line.project,
+                text=line.merchant[:LINE_TEXT_MAX],
+            )
+            for line in fact.lines
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """What is known of one claim revision.
 
@@ -182,7 +225,7 @@ class Case:
     total: Money
     since: datetime
     stage: Stage = Stage.WAITING
-    claim: ClaimSubmitted | None = None
+    claim: Claim | None = None
     cause: Origin | None = None
 
     @property
@@ -221,7 +264,7 @@ def learn(case: Case, fact: Fact, *, now: datetime) -> Case:
         msg = f"{fact.kind} says {fact.total}, known is {case.total}"
         raise TotalsDiffer(msg)
     if isinstance(fact, ClaimSubmitted):
-        return case if case.claim else replace(case, claim=fact)
+        return case if case.claim else replace(case, claim=claim_of(fact))
     return case if case.cause else replace(case, cause=fact)
 
 
@@ -307,88 +350,3 @@ class Move:
     entry: JournalEntry | None = None
     number: str | None = None
     reasons: tuple[Reason, ...] = field(default=())
-
-
-def facts_of(
-    moves: Iterable[Move], recorded: Mapping[UUID, Recorded]
-) -> Iterator[tuple[Event, Origin]]:
-    """What decisions make true for others, and from what it follows; `recorded` by entry id."""
-    for move in moves:
-        if move.reasons:
-            yield _failed(move), move.because
-        elif move.entry and move.entry.entry_id in recorded:
-            taken = recorded[move.entry.entry_id]
-            turned = taken.entry.kind is Kind.REVERSE
-            yield (_reversed(taken) if turned else _posted(taken)), move.because
-            yield _public(taken), move.because
-
-
-def _failed(move: Move) -> EntryFailed:
-    return EntryFailed(
-        claim_id=move.case.claim_id,
-        revision=move.case.revision,
-        company=move.case.company,
-        total=move.case.total,
-        reasons=list(move.reasons),
-    )
-
-
-def _posted(recorded: Recorded) -> EntryPosted:
-    entry = recorded.entry
-    return EntryPosted(
-        claim_id=entry.claim_id,
-        revision=entry.revision,
-        company=entry.company,
-        total=entry.total,
-        entry_id=entry.entry_id,
-        entry_number=recorded.number,
-        ledger=entry.ledger,
-        posting_date=entry.posting_date,
-        document_date=entry.document_date,
-        employee=entry.employee,
-        paid_by=entry.paid_by,
-        payee=entry.payee,
-        reference=recorded.reference,
-    )
-
-
-def _reversed(recorded: Recorded) -> EntryReversed:
-    entry = recorded.entry
-    if entry.reverses is None:
-        msg = f"{entry.key} reverses nothing"
-        raise Unbalanced(msg)
-    return EntryReversed(
-        claim_id=entry.claim_id,
-        revision=entry.revision,
-        company=entry.company,
-        total=entry.total,
-        entry_id=entry.entry_id,
-        entry_number=recorded.number,
-        reverses=entry.reverses,
-        posting_date=entry.posting_date,
-        because=WITHDRAWN,
-    )
-
-
-def _public(recorded: Recorded) -> JournalEntryRecorded:
-    entry = recorded.entry
-    return JournalEntryRecorded(
-        claim_id=entry.claim_id,
-        revision=entry.revision,
-        company=entry.company,
-        total=entry.total,
-        entry_id=entry.entry_id,
-        entry_number=recorded.number,
-        ledger=entry.ledger,
-        fiscal_year=entry.fiscal_year,
-        period=entry.period,
-        posting_date=entry.posting_date,
-        document_date=entry.document_date,
-        employee=entry.employee,
-        paid_by=entry.paid_by,
-        payee=entry.payee,
-        reference=recorded.reference,
-        text=entry.text,
-        lines=list(entry.lines),
-        reverses=entry.reverses,
-    )

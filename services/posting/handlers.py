@@ -8,8 +8,9 @@ from chassis.handlers import Handlers
 from contracts.budget import FundsReserved
 from contracts.claims import ClaimSubmitted, ClaimWithdrawn
 from contracts.masterdata import AccountMapped, CategoryDefined, CompanyDefined, PeriodDefined
-from services.posting.domain import Case, Fact, Stage, case_of, dropped, facts_of, learn
+from services.posting.domain import Case, CaseKey, Fact, Stage, case_of, dropped, learn
 from services.posting.policy import advance
+from services.posting.rules import facts_of
 from services.posting.store import cases, chart, decisions, intents
 
 if TYPE_CHECKING:
@@ -47,10 +48,10 @@ async def turn_back_claims(withdrawals: list[ClaimWithdrawn], tx: Tx) -> None:
 async def _learn(facts: Sequence[Fact], tx: Tx) -> list[Case]:
     """The cases that these facts change, locked; a case that is new is stored already."""
     known = await cases.open_cases(tx, [case_of(fact, now=tx.now) for fact in facts])
-    after = dict(known)
+    after: dict[CaseKey, Case] = {}
     for fact in facts:
         key = (fact.claim_id, fact.revision)
-        after[key] = learn(after[key], fact, now=tx.now)
+        after[key] = learn(after.get(key, known[key]), fact, now=tx.now)
     return [case for key, case in after.items() if case is not known[key]]
 
 

@@ -10,10 +10,11 @@ from uuid import UUID
 import httpx
 
 from chassis.jobs import Jobs
-from services.posting.domain import Absent, Posted, Unknown, dropped, facts_of
+from services.posting.domain import Absent, Posted, Unknown, dropped
 from services.posting.erp.http_journal import HttpJournal
 from services.posting.erp.port import LedgerSettings
 from services.posting.policy import advance, back_off, conclude
+from services.posting.rules import facts_of
 from services.posting.store import cases, decisions, intents
 
 if TYPE_CHECKING:

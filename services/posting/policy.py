@@ -35,13 +35,12 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from contracts.claims import ClaimLine, ClaimSubmitted
+    from services.posting.domain import Claim, Expense
 
 # Master data comes on topics of its own and may arrive after the claim that needs it: what is
 # missing is looked for again this long before the refusal becomes a fact.
 GRACE: Final = timedelta(seconds=10)
 BACK_OFF_MAX_S: Final = 300  # A ledger that is down for hours is asked every five minutes.
-LINE_TEXT_MAX: Final = 50  # The strictest ledger's limit for the text of a line.
 COMPANY_PART_MAX: Final = 16  # With year and eight digits it makes 30 characters, a bank's limit.
 _PLAIN: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9.-]{{0,{COMPANY_PART_MAX - 1}}}")
 _NOT_PLAIN: Final = re.compile(r"[^A-Za-z0-9]+")
@@ -65,10 +64,13 @@ class Chart:
     deductible: Mapping[tuple[str, str], bool]
     open_periods: Mapping[str, tuple[str, ...]]
 
-    def account(self, company: str, purpose: str, on: date) -> Account | None:
-        """The newest account that serves a purpose on a day."""
-        known = self.accounts.get((company, purpose), ())
-        return next((account for account in known if account.valid_from <= on), None)
+    def account(self, company: str, purposes: Iterable[str], on: date) -> Account | None:
+        """The newest account that serves the first purpose for which there is one on a day."""
+        for purpose in purposes:
+            for account in self.accounts.get((company, purpose), ()):
+                if account.valid_from <= on:
+                    return account
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +101,9 @@ def needs_of(cases: Iterable[Case]) -> Needs:
             (case.company, purpose)
             for purpose in ("expense:*", "input_vat", f"payable:{case.claim.paid_by}")
         }
-        for line in case.claim.lines:
-            purposes.add((case.company, f"expense:{line.category}"))
-            categories.add((case.company, line.category))
+        for expense in case.claim.expenses:
+            purposes.add((case.company, f"expense:{expense.category}"))
+            categories.add((case.company, expense.category))
     return Needs(frozenset(companies), frozenset(purposes), frozenset(categories))
 
 
@@ -120,29 +122,31 @@ def date_for(
     return date(int(year), int(month), 1), DateRule.NEXT_OPEN_PERIOD
 
 
-def draft(claim: ClaimSubmitted, chart: Chart, entry_id: UUID) -> JournalEntry | tuple[Reason, ...]:
-    """The entry a claim makes, or every reason why it makes none."""
-    document_date = max(line.date for line in claim.lines)
-    ledger = chart.ledgers.get(claim.company)
-    dated = date_for(chart, claim.company, document_date, DateRule.DOCUMENT_DATE)
-    lines, reasons = _lines(claim, chart, dated[0] if dated else document_date)
+def draft(
+    case: Case, claim: Claim, chart: Chart, entry_id: UUID
+) -> JournalEntry | tuple[Reason, ...]:
+    """The entry that a case's claim makes, or every reason why it makes none."""
+    company, document_date = case.company, claim.document_date
+    ledger = chart.ledgers.get(company)
+    dated = date_for(chart, company, document_date, DateRule.DOCUMENT_DATE)
+    lines, reasons = _lines(case, claim, chart, dated[0] if dated else document_date)
     if ledger is None:
-        reasons.insert(0, _company_unknown(claim.company))
+        reasons.insert(0, _company_unknown(company))
     if dated is None:
-        reasons.append(_period_closed(claim.company, document_date))
+        reasons.append(_period_closed(company, document_date))
     if reasons or ledger is None or dated is None:
         return tuple(reasons)
     return JournalEntry(
         entry_id=entry_id,
-        claim_id=claim.claim_id,
-        revision=claim.revision,
+        claim_id=case.claim_id,
+        revision=case.revision,
         kind=Kind.POST,
-        company=claim.company,
+        company=company,
         ledger=ledger,
         posting_date=dated[0],
         document_date=document_date,
         date_rule=dated[1],
-        total=claim.total,
+        total=case.total,
         employee=claim.employee,
         paid_by=claim.paid_by,
         payee=claim.payee,
@@ -152,39 +156,40 @@ def draft(claim: ClaimSubmitted, chart: Chart, entry_id: UUID) -> JournalEntry |
 
 
 def _lines(
-    claim: ClaimSubmitted, chart: Chart, on: date
+    case: Case, claim: Claim, chart: Chart, on: date
 ) -> tuple[tuple[EntryLine, ...], list[Reason]]:
     """Debit expense and input tax line by line, credit the payee; a refund turns its sides."""
+    company, currency = case.company, case.total.currency
     lines: list[EntryLine] = []
     reasons: dict[str, Reason] = {}
 
-    def put(purposes: tuple[str, ...], amount: Money, source: ClaimLine | None) -> None:
-        found = (chart.account(claim.company, purpose, on) for purpose in purposes)
-        account = next(filter(None, found), None)
+    def put(purposes: tuple[str, ...], minor: int, source: Expense | None) -> None:
+        account = chart.account(company, purposes, on)
         if account is None:
-            reasons.setdefault(purposes[0], _mapping_missing(claim.company, purposes[0], on))
-        elif amount:
+            reasons.setdefault(purposes[0], _mapping_missing(company, purposes[0], on))
+        elif minor:
+            amount = Money(minor, currency)
             lines.append(_line(len(lines) + 1, account, amount, source, claim.payee))
 
-    for line in claim.lines:
-        deducted = Money.zero(line.tax.currency)
-        if line.tax:
-            deductible = chart.deductible.get((claim.company, line.category))
+    for expense in claim.expenses:
+        deducted_minor = 0
+        if expense.tax_minor:
+            deductible = chart.deductible.get((company, expense.category))
             if deductible is None:
-                unknown = _category_unknown(claim.company, line.category)
-                reasons.setdefault(f"category {line.category}", unknown)
+                unknown = _category_unknown(company, expense.category)
+                reasons.setdefault(f"category {expense.category}", unknown)
             elif deductible:
-                deducted = line.tax
-        expense = line.net if deducted else line.gross
-        put((f"expense:{line.category}", "expense:*"), expense, line)
-        if deducted:
-            put(("input_vat",), deducted, line)
-    put((f"payable:{claim.paid_by}",), -claim.total, None)
+                deducted_minor = expense.tax_minor
+        spent_minor = expense.net_minor if deducted_minor else expense.gross_minor
+        put((f"expense:{expense.category}", "expense:*"), spent_minor, expense)
+        if deducted_minor:
+            put(("input_vat",), deducted_minor, expense)
+    put((f"payable:{claim.paid_by}",), -case.total.minor, None)
     return tuple(lines), list(reasons.values())
 
 
 def _line(
-    number: int, account: Account, amount: Money, source: ClaimLine | None, payee: str
+    number: int, account: Account, amount: Money, source: Expense | None, payee: str
 ) -> EntryLine:
     """One side: positive amounts are debits; the payee's line has a party, others dimensions."""
     side: Literal["debit", "credit"] = "debit" if amount.minor > 0 else "credit"
@@ -197,7 +202,7 @@ def _line(
         cost_center=source.cost_center if source else None,
         project=source.project if source else None,
         party=None if source else payee,
-        text=source.merchant[:LINE_TEXT_MAX] if source else "",
+        text=source.text if source else "",
     )
 
 
@@ -213,7 +218,7 @@ def decide(case: Case, chart: Chart, *, entry_id: UUID, now: datetime) -> Move:
     claim, because = case.claim, _because(case)
     if claim is None:
         return Move(case, because)
-    found = draft(claim, chart, entry_id)
+    found = draft(case, claim, chart, entry_id)
     if isinstance(found, JournalEntry):
         stage = Stage.POSTED if found.ledger == EMBEDDED else Stage.INTENDED
         return Move(replace(case, stage=stage, claim=None, cause=None), because, entry=found)

@@ -127,7 +127,7 @@ async def test_a_batch_may_hold_the_same_fact_twice(books: Database) -> None:
 
 
 async def test_a_batch_is_numbered_in_its_order_without_a_gap(books: Database) -> None:
-    claims = [a_claim(a_line(1, 100 + i)) for i in range(120)]
+    claims = [a_claim(a_line(1, 219 - i)) for i in range(120)][::-1]
     await tell_batch(books, claims)
     await tell_batch(books, [reserved(claim) for claim in claims])
     entries = [fact for fact in await said(books) if isinstance(fact, EntryPosted)]

@@ -13,8 +13,7 @@ from services.posting.erp.http_journal import HttpJournal
 from services.posting.erp.port import LedgerSettings
 from services.posting.handlers import post_claims
 from services.posting.jobs import call_ledgers, carry_out, decide_again
-from services.posting.policy import draft
-from tests.support import TRACEPARENT, client_of, eventually, given, new_id, said, violations
+from tests.support import TRACEPARENT, client_of, eventually, given, said, violations
 from tests.support.ledger_server import Do, LedgerServer, a_ledger_server
 from tests.support.posting_values import (
     COMPANY,
@@ -22,6 +21,7 @@ from tests.support.posting_values import (
     a_claim,
     a_line,
     cny,
+    drafted,
     organised,
     reserved,
     stages,
@@ -427,7 +427,7 @@ async def test_intents_are_read_page_by_page(books: Database) -> None:
 
 
 def an_entry() -> JournalEntry:
-    found = draft(a_claim(), a_chart(ledgers={COMPANY: "sap"}), new_id())
+    found = drafted(a_claim(), a_chart(ledgers={COMPANY: "sap"}))
     assert not isinstance(found, tuple)
     return found
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from contracts.budget import FundsReserved
 from contracts.claims import ClaimLine, ClaimSubmitted, ClaimWithdrawn
 from contracts.masterdata import AccountMapped, CategoryDefined, CompanyDefined, PeriodDefined
 from contracts.posting import EntryLine, EntryPosted, JournalEntryRecorded
-from contracts.values import Money, PaidBy
+from contracts.values import Money, PaidBy, Reason
 from services.posting import handlers
-from services.posting.policy import Account, Chart
+from services.posting.domain import case_of
+from services.posting.policy import Account, Chart, draft
 from tests.support import given, new_id, said
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from chassis.db import Database
     from contracts.envelope import Event
-    from services.posting.domain import Fact
+    from services.posting.domain import Fact, JournalEntry
 
 COMPANY = "HUAXIN"
 DAY = date(2026, 10, 12)
@@ -146,6 +147,13 @@ def a_chart(**fields: Any) -> Chart:
         open_periods={COMPANY: ("2026-10", "2026-11")},
     )
     return replace(chart, **fields)
+
+
+def drafted(claim: ClaimSubmitted, chart: Chart) -> JournalEntry | tuple[Reason, ...]:
+    """What the claim becomes with this chart."""
+    case = case_of(claim, now=datetime(2026, 11, 2, tzinfo=UTC))
+    assert case.claim is not None
+    return draft(case, case.claim, chart, new_id())
 
 
 async def tell(database: Database, *facts: Event) -> None:

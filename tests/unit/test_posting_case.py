@@ -9,9 +9,10 @@ from pydantic import TypeAdapter
 
 from contracts.envelope import Cause
 from contracts.posting import EntryFailed, EntryPosted, EntryReversed, JournalEntryRecorded
-from contracts.values import Reason
+from contracts.values import Money, MoneyMismatch, Reason
 from services.posting.domain import (
     Case,
+    Claim,
     Fact,
     Intent,
     JournalEntry,
@@ -23,14 +24,24 @@ from services.posting.domain import (
     Stage,
     TotalsDiffer,
     case_of,
+    claim_of,
     dropped,
-    facts_of,
     learn,
     outside_reference,
 )
-from services.posting.policy import conclude, draft
+from services.posting.policy import conclude
+from services.posting.rules import facts_of
 from tests.support import given, new_id
-from tests.support.posting_values import COMPANY, a_chart, a_claim, a_line, cny, reserved, withdrawn
+from tests.support.posting_values import (
+    COMPANY,
+    a_chart,
+    a_claim,
+    a_line,
+    cny,
+    drafted,
+    reserved,
+    withdrawn,
+)
 
 NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -50,7 +61,7 @@ def at(stage: Stage) -> Case:
 
 
 def an_entry(kind: Kind = Kind.POST) -> JournalEntry:
-    entry = draft(a_claim(), a_chart(ledgers={COMPANY: "sap"}), new_id())
+    entry = drafted(a_claim(), a_chart(ledgers={COMPANY: "sap"}))
     assert isinstance(entry, JournalEntry)
     if kind is Kind.POST:
         return entry
@@ -63,7 +74,7 @@ def test_a_case_is_complete_with_claim_and_reservation_in_any_order() -> None:
     for order in permutations(facts):
         case = told(*order)
         assert case.complete
-        assert case.claim == claim
+        assert case.claim == claim_of(claim)
         assert case.cause == reserved(claim)
     assert not told(claim).complete
     assert not told(reserved(claim)).complete
@@ -122,6 +133,11 @@ def test_a_reservation_of_another_amount_is_a_defect() -> None:
         told(claim, reserved(claim, total=cny(1)))
     with pytest.raises(TotalsDiffer):
         told(reserved(claim, total=cny(1)), claim)
+
+
+def test_a_line_in_another_currency_is_a_defect() -> None:
+    with pytest.raises(MoneyMismatch):
+        told(a_claim(a_line(tax=0, gross=Money(10000, "EUR")), total=cny(10000)))
 
 
 @pytest.mark.parametrize(
@@ -191,8 +207,15 @@ def test_a_failure_is_said_with_its_reasons_and_an_intent_says_nothing() -> None
     assert (fact.total, fact.reasons) == (failed.case.total, [REASON])
 
 
+def test_a_claim_survives_being_stored_until_its_money_is_reserved() -> None:
+    adapter = TypeAdapter(Claim)
+    claim = claim_of(a_claim(a_line(1, 1, 1, merchant="茶" * 60), a_line(2, -7, project="P")))
+    assert adapter.validate_json(adapter.dump_json(claim)) == claim
+    assert claim.expenses[0].text == "茶" * 50
+
+
 def test_an_entry_survives_being_stored_with_its_intent() -> None:
     adapter = TypeAdapter(JournalEntry)
-    entry = draft(a_claim(a_line(1, 1, 1), a_line(2, -7, project="P")), a_chart(), new_id())
+    entry = drafted(a_claim(a_line(1, 1, 1), a_line(2, -7, project="P")), a_chart())
     assert isinstance(entry, JournalEntry)
     assert adapter.validate_json(adapter.dump_json(entry)) == entry

@@ -33,7 +33,6 @@ from services.posting.policy import (
     company_part,
     date_for,
     decide,
-    draft,
     entry_number,
     needs_of,
 )
@@ -45,6 +44,7 @@ from tests.support.posting_values import (
     a_claim,
     a_line,
     cny,
+    drafted,
     reserved,
     sides,
     withdrawn,
@@ -59,13 +59,13 @@ EMPLOYEE, CARD, SUPPLIER = "224101", "224102", "220201"
 
 
 def entry_of(*lines: ClaimLine, chart: Chart | None = None, **fields: Any) -> JournalEntry:
-    found = draft(a_claim(*lines, **fields), chart or a_chart(), new_id())
+    found = drafted(a_claim(*lines, **fields), chart or a_chart())
     assert isinstance(found, JournalEntry), found
     return found
 
 
 def codes_of(chart: Chart, *lines: ClaimLine) -> list[tuple[str, dict[str, str]]]:
-    found = draft(a_claim(*lines), chart, new_id())
+    found = drafted(a_claim(*lines), chart)
     assert isinstance(found, tuple)
     return [(reason.code, reason.figures) for reason in found]
 

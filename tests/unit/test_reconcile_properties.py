@@ -1,4 +1,4 @@
-"""What must hold of every settlement: order does not matter, money is conserved, none used twice."""
+"""What must hold of every settlement: no order matters, money is conserved, none is used twice."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def told(settlement: Settlement) -> tuple[object, ...]:
     return matches, findings, {line.line_id for line in settlement.empty}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(stock(), st.lists(bookings(), max_size=8), st.randoms(use_true_random=False))
 def test_the_order_of_lines_and_items_does_not_matter(
     items: list[Item], booked: list[Booking], chance: Random
@@ -111,7 +111,7 @@ def test_the_order_of_lines_and_items_does_not_matter(
         assert told(settle(Board.of(items, payments), found, new_id=new_id)) == first
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(stock(), st.lists(bookings(), max_size=8))
 def test_money_is_conserved_and_nothing_is_used_twice(
     items: list[Item], booked: list[Booking]
@@ -135,7 +135,7 @@ def test_money_is_conserved_and_nothing_is_used_twice(
             assert abs(allocated[item.entry_id]) <= abs(item.allocated_minor)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(stock(), st.lists(bookings(), max_size=6))
 def test_settling_again_what_was_left_settles_nothing_more(
     items: list[Item], booked: list[Booking]
@@ -155,7 +155,7 @@ def _lines_of(settlement: Settlement) -> list[Line]:
     ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(1, 40), max_size=10), st.integers(1, 120))
 def test_subset_sums_agree_with_trying_everything(amounts: list[int], target: int) -> None:
     every = {
@@ -174,7 +174,7 @@ def test_too_many_amounts_are_refused() -> None:
         subsets([1] * (MAX_TERMS + 1), 5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.sampled_from(["PAY", "RUN", "20260311", "ACME", "7", "EREF+"]), max_size=5),
     st.lists(st.sampled_from(["PAY", "RUN", "OK", "A/B"]), max_size=5),

@@ -4,41 +4,55 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from contracts.claims import ClaimSubmitted
+from pydantic import TypeAdapter
+
 from contracts.envelope import Cause, Event
 from contracts.values import Money
-from services.posting.domain import Case, CaseKey, Origin, Stage
+from services.posting.domain import Case, CaseKey, Claim, Origin, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from chassis.db import Row, Tx
 
-_CASE: Final = (
-    "claim_id, revision, company, currency, total_minor, since, stage, claim, "
-    "cause_id, correlation_id, traceparent, tracestate"
+_CLAIM: Final = TypeAdapter(Claim)
+_STATE: Final = (
+    "claim_id, revision, since, stage, claim, cause_id, correlation_id, traceparent, tracestate"
 )
+_ALL: Final = f"{_STATE}, company, currency, total_minor"
 
 
 async def open_cases(tx: Tx, fresh: Sequence[Case]) -> dict[CaseKey, Case]:
     """Keep the cases that are new, as first given; the others come back as stored, locked."""
-    ordered = sorted({case.key: case for case in reversed(fresh)}.values(), key=lambda c: c.key)
+    firsts = {case.key: case for case in reversed(fresh)}
+    known = await lock_cases(tx, sorted(firsts))
+    missing = [firsts[key] for key in sorted(firsts.keys() - known.keys())]
+    if missing:
+        added = await _add(tx, missing)
+        if len(added) < len(missing):  # Another replica was a moment earlier with some of them.
+            known |= await lock_cases(tx, sorted(firsts.keys() - known.keys() - added))
+        known |= {key: firsts[key] for key in added}
+    return known
+
+
+async def _add(tx: Tx, cases: Sequence[Case]) -> set[CaseKey]:
     rows = await tx.fetch(
-        f"INSERT INTO cases ({_CASE}) SELECT {_CASE} FROM unnest($1::uuid[], $2::int[], "  # noqa: S608
-        "$3::text[], $4::text[], $5::bigint[], $6::timestamptz[], $7::text[], $8::bytea[], "
-        f"$9::uuid[], $10::text[], $11::text[], $12::text[]) AS t ({_CASE}) "
+        f"INSERT INTO cases ({_ALL}) SELECT {_ALL} FROM unnest($1::uuid[], $2::int[], "  # noqa: S608
+        "$3::timestamptz[], $4::text[], $5::bytea[], $6::uuid[], $7::text[], $8::text[], "
+        f"$9::text[], $10::text[], $11::text[], $12::bigint[]) AS t ({_ALL}) "
         "ON CONFLICT (claim_id, revision) DO NOTHING RETURNING claim_id, revision",
-        *_case_columns(ordered),
+        *_state_columns(cases),
+        [case.company for case in cases],
+        [case.total.currency for case in cases],
+        [case.total.minor for case in cases],
     )
-    added = {(row["claim_id"], row["revision"]) for row in rows}
-    known = [case.key for case in ordered if case.key not in added]
-    return {case.key: case for case in ordered} | (await lock_cases(tx, known) if known else {})
+    return {(row["claim_id"], row["revision"]) for row in rows}
 
 
 async def lock_cases(tx: Tx, keys: Sequence[CaseKey]) -> dict[CaseKey, Case]:
     """The cases with these keys, locked in the order of their keys."""
     rows = await tx.fetch(
-        f"SELECT {_CASE} FROM cases WHERE (claim_id, revision) IN "  # noqa: S608
+        f"SELECT {_ALL} FROM cases WHERE (claim_id, revision) IN "  # noqa: S608
         "(SELECT c, r FROM unnest($1::uuid[], $2::int[]) AS t (c, r)) "
         "ORDER BY claim_id, revision FOR UPDATE",
         [claim_id for claim_id, _ in keys],
@@ -50,7 +64,7 @@ async def lock_cases(tx: Tx, keys: Sequence[CaseKey]) -> dict[CaseKey, Case]:
 async def lock_due(tx: Tx, *, after: CaseKey, limit: int) -> list[Case]:
     """The next blocked cases and reversals without an open period, locked; not those in use."""
     rows = await tx.fetch(
-        f"SELECT {_CASE} FROM cases WHERE cause_id IS NOT NULL "  # noqa: S608
+        f"SELECT {_ALL} FROM cases WHERE cause_id IS NOT NULL "  # noqa: S608
         "AND stage IN ('blocked', 'reversing') AND (claim_id, revision) > ($1, $2) "
         "ORDER BY claim_id, revision LIMIT $3 FOR UPDATE SKIP LOCKED",
         *after,
@@ -64,34 +78,26 @@ async def update_cases(tx: Tx, cases: Sequence[Case]) -> None:
     await tx.execute(
         "UPDATE cases SET since = t.since, stage = t.stage, claim = t.claim, "  # noqa: S608
         "cause_id = t.cause_id, correlation_id = t.correlation_id, traceparent = t.traceparent, "
-        "tracestate = t.tracestate FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], "
-        "$5::bigint[], $6::timestamptz[], $7::text[], $8::bytea[], $9::uuid[], $10::text[], "
-        f"$11::text[], $12::text[]) AS t ({_CASE}) "
-        "WHERE cases.claim_id = t.claim_id AND cases.revision = t.revision",
-        *_case_columns(cases),
+        "tracestate = t.tracestate FROM unnest($1::uuid[], $2::int[], $3::timestamptz[], "
+        "$4::text[], $5::bytea[], $6::uuid[], $7::text[], $8::text[], $9::text[]) "
+        f"AS t ({_STATE}) WHERE cases.claim_id = t.claim_id AND cases.revision = t.revision",
+        *_state_columns(cases),
     )
 
 
-def _case_columns(cases: Sequence[Case]) -> list[list[Any]]:
+def _state_columns(cases: Sequence[Case]) -> list[list[Any]]:
     causes = [cause_of(case.cause) if case.cause else None for case in cases]
     return [
         [case.claim_id for case in cases],
         [case.revision for case in cases],
-        [case.company for case in cases],
-        [case.total.currency for case in cases],
-        [case.total.minor for case in cases],
         [case.since for case in cases],
         [case.stage for case in cases],
-        [case.claim.model_dump_json().encode() if case.claim else None for case in cases],
+        [_CLAIM.dump_json(case.claim) if case.claim else None for case in cases],
         [cause.event_id if cause else None for cause in causes],
         [cause.correlation_id if cause else None for cause in causes],
         [cause.traceparent if cause else None for cause in causes],
         [cause.tracestate if cause else None for cause in causes],
     ]
-
-
-def _claim(payload: bytes | None) -> ClaimSubmitted | None:
-    return None if payload is None else ClaimSubmitted.model_validate_json(payload, extra="ignore")
 
 
 def cause_of(origin: Origin) -> Cause:
@@ -107,7 +113,7 @@ def _case(row: Row) -> Case:
         total=Money(row["total_minor"], row["currency"]),
         since=row["since"],
         stage=Stage(row["stage"]),
-        claim=_claim(row["claim"]),
+        claim=_CLAIM.validate_json(row["claim"]) if row["claim"] is not None else None,
         cause=stored_cause(row) if row["cause_id"] is not None else None,
     )
 

@@ -30,7 +30,7 @@ _NAMES: Final = (
     "ORDER BY company, account, valid_from DESC, purpose)"
 )
 _ENTRY: Final = (
-    "id, claim_id, revision, kind, company, ledger, number, sequence, fiscal_year, posting_date, "
+    "id, claim_id, revision, kind, company, ledger, number, sequence, posting_date, "
     "document_date, date_rule, currency, total_minor, employee, paid_by, payee, reference, text, "
     "reverses"
 )
@@ -80,10 +80,11 @@ async def record_entries(tx: Tx, recorded: Sequence[Recorded]) -> None:
     """Add entries with all their lines."""
     entries = [taken.entry for taken in recorded]
     await tx.execute(
-        f"INSERT INTO entries (recorded_at, {_ENTRY}) SELECT $1, {_ENTRY} FROM unnest("  # noqa: S608
+        f"INSERT INTO entries (recorded_at, fiscal_year, {_ENTRY}) "  # noqa: S608
+        f"SELECT $1, extract(year FROM posting_date), {_ENTRY} FROM unnest("
         "$2::uuid[], $3::uuid[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[], "
-        "$9::int[], $10::int[], $11::date[], $12::date[], $13::text[], $14::text[], $15::bigint[], "
-        "$16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::uuid[]) "
+        "$9::int[], $10::date[], $11::date[], $12::text[], $13::text[], $14::bigint[], "
+        "$15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::uuid[]) "
         f"AS t ({_ENTRY})",
         tx.now,
         [entry.entry_id for entry in entries],
@@ -94,7 +95,6 @@ async def record_entries(tx: Tx, recorded: Sequence[Recorded]) -> None:
         [entry.ledger for entry in entries],
         [taken.number for taken in recorded],
         [taken.sequence for taken in recorded],
-        [entry.fiscal_year for entry in entries],
         [entry.posting_date for entry in entries],
         [entry.document_date for entry in entries],
         [entry.date_rule for entry in entries],
