@@ -174,11 +174,12 @@ def _check_header(header: list[str], layout: Layout, path: Path) -> None:
     missing = [column for column in layout.columns() if column not in header]
     twice = [name for name, count in Counter(header).items() if name and count > 1]
     if missing or twice:
-        what = f"has no column '{missing[0]}'" if missing else f"has two columns '{twice[0]}'"
+        named = ", ".join(f"'{name}'" for name in missing)
+        what = f"has no column {named}" if missing else f"has two columns '{twice[0]}'"
         found = ", ".join(header)[:HEADER_SHOWN] or "nothing"
         raise CommandError(
             f"{path.name} {what}",
-            why=f"the layout '{layout.name}' reads it, and row 1 has: {found}",
+            why=f"the layout '{layout.name}' needs it once, and row 1 has: {found}",
             fix="use the layout that belongs to this file (--layout), or copy and adapt one",
             code=Exit.INVALID,
         )

@@ -99,12 +99,13 @@ def read_organisation(path: Path) -> list[Event]:
     events: list[Event] = []
     for section, kind in SECTIONS.items():
         for number, record in enumerate(written.get(section) or (), start=1):
+            if not isinstance(record, dict):
+                problems.append(f"{section}, record {number}: not a record but '{record}'")
+                continue
             try:
                 events.append(_event(kind, record, company))
             except ValidationError as problem:
                 problems += _problems(f"{section}, record {number}", problem)
-            except TypeError:
-                problems.append(f"{section}, record {number}: not a record but '{record}'")
     twice = _twice(events)
     if problems or twice:
         raise invalid(path, problems + twice)
@@ -174,7 +175,7 @@ def _document(path: Path) -> dict[str, Any]:
 
 
 def _event(kind: type[Event], record: dict[str, Any], company: str | None) -> Event:
-    fields = {name: _value(name, value) for name, value in dict(record).items()}
+    fields = {name: _value(name, value) for name, value in record.items()}
     if company and "company" in kind.model_fields:
         fields.setdefault("company", company)
     return kind.model_validate_json(json.dumps(fields))

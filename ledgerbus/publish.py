@@ -173,10 +173,9 @@ def _put(place: Any, path: list[str], written: str) -> None:
     step: Any = int(path[0]) if isinstance(place, list) else path[0]
     if len(path) > 1:
         _put(place[step], path[1:], written)
-    elif isinstance(place, list):
-        place[step] = _typed(written, place[step])
     else:
-        place[step] = _typed(written, place.get(step))
+        before = place[step] if isinstance(place, list) else dict.get(place, step)
+        place[step] = _typed(written, before)
 
 
 def _typed(written: str, before: Any) -> Any:
