@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +15,7 @@ from rich.table import Table
 
 from deploy.local import Stack, provision_databases
 from deploy.local.processes import find, resident_bytes
-from deploy.local.state import read_state
+from deploy.local.state import read_state, state_file
 from deploy.topics import load_plan
 from ledgerbus.addresses import Addresses, addresses, home
 from ledgerbus.errors import Exit
@@ -89,15 +90,20 @@ def up(
 def down(
     *,
     delete: Annotated[bool, typer.Option(help="delete all topics and databases, too")] = False,
+    yes: Annotated[bool, typer.Option(help="delete without asking")] = False,
 ) -> None:
     """Stop the services, Kafka and PostgreSQL; the state stays, unless --delete says otherwise."""
     root = home()
-    if not root.exists():
+    if not state_file(root).exists():
         TALK.print("nothing was started here")
         return
+    if delete and not yes:
+        typer.confirm(f"Delete every topic and database under {root}?", abort=True, err=True)
     for name in asyncio.run(take_down(root)):
         TALK.print(f"  [yellow]{name} did not end in time and was killed[/]")
     if delete:
+        # The demo bank remembers which entries it has paid, and those are gone.
+        shutil.rmtree(root / "bank", ignore_errors=True)
         asyncio.run(Stack(root).destroy())
     TALK.print("stopped" + (", and everything deleted" if delete else "; the state stays"))
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from deploy.local.state import KafkaState
 
 PORT, CONTROLLER_PORT = 19092, 29092
-START_S = 60  # Log recovery after a kill takes most of it on a slow disk.
+START_S = 120  # Log recovery after a kill takes most of it on a slow disk.
 STOP_S = 30
 ATTEMPTS = 3  # A port can be lost to somebody else between choosing and binding it.
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from deploy.local.state import PostgresState
 
 PORT = 15432
-START_S = 60
+START_S = 120  # Recovery after a kill takes most of it on a slow disk.
 STOP_S = 30
 ATTEMPTS = 3  # A port can be lost to somebody else between choosing and binding it.
 UNPRIVILEGED = "nobody"

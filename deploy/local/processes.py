@@ -115,12 +115,14 @@ def stop(process: psutil.Process, *, sent: int, within_s: int) -> bool:
 
 
 def resident_bytes(process: psutil.Process) -> int:
-    """Memory the process and its children hold, shared pages counted once per process."""
+    """Memory the process and its children hold together, shared pages counted once."""
     total = 0
     with contextlib.suppress(psutil.NoSuchProcess):
         for member in (process, *process.children(recursive=True)):
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                total += member.memory_info().rss
+                full = member.memory_full_info()
+                # Linux tells each process's share of shared pages; elsewhere its own pages do.
+                total += getattr(full, "pss", full.uss)
     return total
 
 

@@ -7,6 +7,7 @@ Servers come from one of three places, Kafka and PostgreSQL each on its own: giv
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from deploy.local.state import ServerState, Source, State
     from deploy.topics import TopicPlan
 
+# What a stack keeps in its root, which may be a folder with other things in it.
+FOLDERS = ("kafka", "postgres", "logs", "spans")
+FILES = ("state.json", "postgres.password", "lock")
 GLANCE_S = 3  # A status is asked for by somebody who waits.
 
 
@@ -96,14 +100,19 @@ class Stack:
         return killed
 
     async def destroy(self) -> None:
-        """End the servers and delete everything they kept, for good."""
+        """End the servers and delete everything they kept; other files in the root stay."""
         await self.down()
         state = read_state(self.root)
         for server in (state.kafka, state.postgres):
             if server.container:
                 await asyncio.to_thread(_container(server).remove)
         self._postgres.remove()
-        shutil.rmtree(self.root)
+        for name in FOLDERS:
+            shutil.rmtree(self.root / name, ignore_errors=True)
+        for name in FILES:
+            (self.root / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # Somebody else keeps files there, too.
+            self.root.rmdir()
 
     async def status(self) -> list[ServerStatus]:
         """Both servers as they stand now; nothing is started or changed."""

@@ -62,7 +62,6 @@ class State(BaseModel):
     kafka: KafkaState = Field(default_factory=KafkaState)
     postgres: PostgresState = Field(default_factory=PostgresState)
     services: list[ServiceState] = Field(default_factory=list)
-    spans_dir: Path | None = None
 
 
 def state_file(root: Path) -> Path:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deploy.local import StackError
+from deploy.local.state import State, state_file, write_state
 from ledgerbus.addresses import addresses
 from ledgerbus.errors import CommandError, Exit
 from ledgerbus.fleet import PROJECT, Fleet, service_names
@@ -42,6 +43,7 @@ async def ledgerbus(root: Path, *words: str) -> Ended:
         *words,
         env=env,
         cwd=PROJECT,
+        stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -68,6 +70,17 @@ async def test_status_of_nothing_is_a_failure_that_starts_nothing(tmp_path: Path
 
 async def test_down_of_nothing_is_fine(tmp_path: Path) -> None:
     assert (await ledgerbus(tmp_path / "nothing", "down")).code == Exit.OK
+
+
+async def test_deleting_asks_first_and_spares_what_is_not_ours(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs.txt"
+    theirs.touch()
+    assert (await ledgerbus(tmp_path, "down", "--delete", "--yes")).code == Exit.OK
+    write_state(tmp_path, State())
+    assert (await ledgerbus(tmp_path, "down", "--delete")).code == Exit.FAILED
+    assert state_file(tmp_path).exists()
+    assert (await ledgerbus(tmp_path, "down", "--delete", "--yes")).code == Exit.OK
+    assert list(tmp_path.iterdir()) == [theirs]
 
 
 @pytest.mark.parametrize("words", [("up", "--replicas", "0"), ("upp",), ("status", "--yaml")])
