@@ -28,11 +28,14 @@ from contracts.masterdata import (
 from contracts.posting import EntryFailed, EntryPosted, EntryReversed
 from contracts.reconcile import BankLine, PaymentMatched, PaymentReturned, PaymentUnmatched
 from contracts.values import Money, PaidBy, Reason, claim_id
+from services.claims.handlers import handlers
 from services.claims.policy.validation import Company, Entry, MasterData
+from tests.support import given
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from chassis.db import Database
     from contracts.envelope import Event
 
 NOON = datetime(2024, 3, 16, 12, tzinfo=UTC)
@@ -48,7 +51,7 @@ def cny(amount: str) -> Money:
 
 def a_line(number: int = 1, **fields: Any) -> ClaimLine:
     """A taxi ride of 106.00, tax included."""
-    given: dict[str, Any] = {
+    usual: dict[str, Any] = {
         "line": number,
         "category": "travel",
         "date": DAY,
@@ -58,13 +61,13 @@ def a_line(number: int = 1, **fields: Any) -> ClaimLine:
         "cost_center": "CC1",
         "merchant": "Taxi",
     }
-    return ClaimLine(**(given | fields))
+    return ClaimLine(**(usual | fields))
 
 
 def a_claim(key: str = "K1", *lines: ClaimLine, **fields: Any) -> SubmitClaim:
     """A sound claim of E1 for what its lines (one taxi ride if none is given) add up to."""
     lines = lines or (a_line(),)
-    given: dict[str, Any] = {
+    usual: dict[str, Any] = {
         "source": "tests",
         "source_key": key,
         "company": "C1",
@@ -73,7 +76,7 @@ def a_claim(key: str = "K1", *lines: ClaimLine, **fields: Any) -> SubmitClaim:
         "lines": list(lines),
         "total": Money(sum(line.gross.minor for line in lines), lines[0].gross.currency),
     }
-    return SubmitClaim(**(given | fields))
+    return SubmitClaim(**(usual | fields))
 
 
 def a_withdrawal(key: str = "K1", *, by: str = "E1") -> WithdrawClaim:
@@ -262,3 +265,10 @@ def unmatched(match: int = 1, *, rest: int = 10600, **of: Any) -> PaymentUnmatch
         by="F1",
         because="another claim's",
     )
+
+
+async def define_all(database: Database) -> None:
+    """Let a database know the master data."""
+    async with database.transaction() as tx:
+        for kind, events in definitions().items():
+            await handlers.by_kind[kind.kind]([given(event) for event in events], tx)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from services.claims.domain import Claim, Key, Said
     from services.claims.policy.intake import Command, File, Verdict
 
-_ACCEPTED: Final = attrgetter("source", "source_key", "employee", "digest")
+_ACCEPTED: Final = attrgetter("open_minor", "paid_on", "source", "source_key", "employee", "digest")
 
 
 async def open_desk(tx: Tx, commands: Sequence[Command], *, patient: bool) -> Desk:
@@ -92,10 +92,11 @@ async def _insert(tx: Tx, claims: Sequence[Claim]) -> None:
     tag = await tx.execute(
         """
         INSERT INTO claims AS c (claim_id, revision, company, total_minor, currency, facts, state,
-            source, source_key, employee, digest, since, submitted_at)
-        SELECT n.*, $12, $12
+            open_minor, paid_on, source, source_key, employee, digest, since, submitted_at)
+        SELECT n.*, $14, $14
         FROM unnest($1::uuid[], $2::int[], $3::text[], $4::bigint[], $5::text[], $6::int[],
-            $7::text[], $8::text[], $9::text[], $10::text[], $11::bytea[]) AS n
+            $7::text[], $8::bigint[], $9::date[], $10::text[], $11::text[], $12::text[],
+            $13::bytea[]) AS n
         ON CONFLICT (claim_id, revision) DO UPDATE SET
             (company, total_minor, currency, facts, state, source, source_key, employee, digest,
                 since, submitted_at) = ROW (excluded.company, excluded.total_minor,
