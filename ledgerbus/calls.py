@@ -65,14 +65,14 @@ class Services:
 
     async def get(self, service: str, path: str, **params: str | int) -> Document:
         """The document at a path; a problem document becomes an error that says what it says."""
-        answer = await self.ask("GET", service, path, params=params)
+        answer = await self.ask("GET", service, path, params=params or None)
         if answer.is_error:
             raise refused(service, answer)
         return dict(answer.json())
 
     async def find(self, service: str, path: str, **params: str | int) -> Document | None:
         """The document at a path, or None where there is none."""
-        answer = await self.ask("GET", service, path, params=params)
+        answer = await self.ask("GET", service, path, params=params or None)
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
         if answer.is_error:

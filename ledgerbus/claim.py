@@ -9,6 +9,7 @@ from uuid import UUID
 
 import orjson
 import typer
+from rich.cells import set_cell_size
 from rich.console import Console
 from rich.table import Table as Sheet
 from rich.text import Text
@@ -62,10 +63,16 @@ async def _whole(name: str) -> Document:
             "claim": await running.get("claims", f"/v1/claims/{claim}"),
             "journey": (await running.get("claims", f"/v1/claims/{claim}/journey"))["steps"],
         }
-        views = await asyncio.gather(
-            *(running.find(who, path.format(claim=claim)) for who, path in VIEWS.values())
-        )
-    return told | dict(zip(VIEWS, views, strict=True))
+        wanted = [running.find(who, path.format(claim=claim)) for who, path in VIEWS.values()]
+        views = await asyncio.gather(*wanted, return_exceptions=True)
+    told["unavailable"] = {}
+    for part, view in zip(VIEWS, views, strict=True):
+        if isinstance(view, CommandError):  # The others' part of the story is worth having.
+            told["unavailable"][part] = str(view)
+        elif isinstance(view, BaseException):
+            raise view
+        told[part] = view if isinstance(view, dict) else None
+    return told
 
 
 async def find_claim(running: Services, name: str) -> str:
@@ -113,6 +120,8 @@ def _show(screen: Console, told: Document) -> None:
     for item in (told["bank"] or {}).get("items", []):
         for line in bank_lines(item):
             screen.print(line, soft_wrap=True)
+    for missing, why in told["unavailable"].items():
+        screen.print(f"[red]no {missing}:[/] {why}", soft_wrap=True)
 
 
 def _standing(claim: Document) -> Text:
@@ -161,8 +170,9 @@ def journey_lines(steps: list[Document]) -> list[Text]:
             trace = step["trace_id"]
             lines.append(Text(f"trace {trace}", style="dim"))
         service = service_of(step["kind"])
-        actor = "" if step["actor"] in {"", service} else f" [{step['actor']}]"
-        what = f"{sentence(step['kind'], step['figures'])}{actor}"
+        what = sentence(step["kind"], step["figures"])
+        if step["actor"] != service and step["actor"] not in what:
+            what += f" [{step['actor']}]"
         lines.append(Text.assemble(f"  {_moment(step['at'])}  ", (f"{service:<10}", "cyan"), what))
     return lines
 
@@ -186,8 +196,8 @@ def t_accounts(entry: Document) -> list[Text]:
 
 
 SIDES: Final = ("debit", "credit")
-HALF: Final = 38
-NAME: Final = 24
+HALF: Final = 36
+NAME: Final = 23
 
 
 def _half(lines: list[Document], place: int) -> str:
@@ -195,7 +205,7 @@ def _half(lines: list[Document], place: int) -> str:
         return " " * HALF
     line = lines[place]
     account = f"{line['account']} {line.get('account_name') or line.get('cost_center') or ''}"
-    return f"{account.strip()[:NAME]:<{NAME}}{line['amount']['amount']:>{HALF - NAME}}"
+    return f"{set_cell_size(account.strip(), NAME)}{line['amount']['amount']:>{HALF - NAME}}"
 
 
 def bank_lines(item: Document) -> list[Text]:

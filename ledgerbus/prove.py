@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path  # noqa: TC003 - typer reads it
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import orjson
 import typer
@@ -20,9 +20,13 @@ from ledgerbus.prove_file import FileProof, prove_file
 from ledgerbus.reading import Reading, read_everything
 
 if TYPE_CHECKING:
-    from ledgerbus.addresses import Addresses
+    from collections.abc import Iterator
 
-SHOWN: int = 20  # Enough to begin with; --json has all of them.
+    from ledgerbus.addresses import Addresses
+    from ledgerbus.conservation import Row
+
+SHOWN: Final = 20  # Enough to begin with; --json has all of them.
+ABREAST: Final = 4  # Companies side by side; more do not fit a terminal.
 
 
 def command(
@@ -130,8 +134,10 @@ async def proven(where: Addresses) -> Proof:
 
 def _show(proof: Proof, rows: FileProof | None) -> None:
     screen = Console()
-    screen.print(conservation_sheet(proof.table))
-    _show_counts(screen, proof)
+    for sheet in conservation_sheets(proof.table):
+        screen.print(sheet)
+    show_counts(screen, proof.table)
+    _show_watermark(screen, proof)
     if rows:
         rows.show(screen)
     for name, gap in sorted(proof.table.gaps.items())[:SHOWN]:
@@ -151,18 +157,31 @@ def _show(proof: Proof, rows: FileProof | None) -> None:
         screen.print(f"[red]The proof fails[/]: {bad} gaps and violations.")
 
 
-def conservation_sheet(table: Table) -> Sheet:
-    """The table as people read it."""
-    sheet = Sheet(title="submitted = refused + withdrawn + … + paid and matched")
-    sheet.add_column("company")
-    sheet.add_column("")
-    for column in ("submitted", *COLUMNS, "gap"):
-        sheet.add_column(column.replace("_", " "), justify="right")
-    for row in table.ordered():
-        figures = [row.submitted, *(row.columns[column] for column in COLUMNS), row.gap]
-        amounts = [readable(figure, row.currency) if figure else "-" for figure in figures]
-        sheet.add_row(row.company, row.currency, *amounts, style="red" if row.gap else "")
-    return sheet
+def conservation_sheets(table: Table) -> Iterator[Sheet]:
+    """The table as people read it: what was submitted, where it stands, and what is missing."""
+    rows = table.ordered()
+    for start in range(0, len(rows), ABREAST):
+        some = rows[start : start + ABREAST]
+        sheet = Sheet()
+        sheet.add_column("")
+        for row in some:
+            sheet.add_column(f"{row.company}\n{row.currency}", justify="right")
+        sheet.add_row("submitted", *(_figure(row.submitted, row) for row in some), end_section=True)
+        for column in COLUMNS:
+            figures = (_figure(row.columns[column], row) for row in some)
+            sheet.add_row(column.replace("_", " "), *figures, end_section=column == COLUMNS[-1])
+        gaps = (_gap(row) for row in some)
+        sheet.add_row("gap", *gaps)
+        yield sheet
+
+
+def _figure(figure: int, row: Row) -> str:
+    return readable(figure, row.currency) if figure else "-"
+
+
+def _gap(row: Row) -> str:
+    figure = readable(row.gap, row.currency)
+    return f"[red]{figure}[/]" if row.gap else f"[green]{figure}[/]"
 
 
 def readable(figure: int, currency: str) -> str:
@@ -172,13 +191,17 @@ def readable(figure: int, currency: str) -> str:
     return f"{sign}{int(digits):,}{point}{fraction}"
 
 
-def _show_counts(screen: Console, proof: Proof) -> None:
-    reading, table = proof.reading, proof.table
+def show_counts(screen: Console, table: Table) -> None:
+    """How many claims stand in which state, and which codes they were refused with."""
     states = ", ".join(f"{count} {state}" for state, count in sorted(table.by_state.items()))
-    screen.print(f"claims: {states or 'none'}", highlight=False)
+    screen.print(f"claims: {states or 'none'}", highlight=False, soft_wrap=True)
     if table.by_code:
-        codes = ", ".join(f"{code} {count}" for code, count in table.by_code.most_common())
-        screen.print(f"refusals: {codes}", highlight=False)
+        codes = ", ".join(f"{count} {code}" for code, count in table.by_code.most_common())
+        screen.print(f"refusals: {codes}", highlight=False, soft_wrap=True)
+
+
+def _show_watermark(screen: Console, proof: Proof) -> None:
+    reading = proof.reading
     dead = sum(reading.dead_letters.values())
     checked = sum(len(answer["checked"]) for answer in proof.asked.values())
     screen.print(

@@ -167,7 +167,7 @@ def beside_line(trace: Trace) -> Text:
 
 def _line(bar: Bar, trace: Trace, colours: dict[str, str]) -> Text:
     span = bar.span
-    label = f"{'  ' * bar.depth}{span.name}{_what(span)}"
+    label = f"{'  ' * bar.depth}{_what(span)}"
     strip = bar_text(span.start_ns, span.end_ns, (trace.start_ns, trace.end_ns), BAR)
     line = Text.assemble(
         f"{milliseconds(span.start_ns - trace.start_ns):>11} ",
@@ -184,11 +184,9 @@ def _line(bar: Bar, trace: Trace, colours: dict[str, str]) -> Text:
 
 
 def _what(span: Span) -> str:
-    """What a span was about, beyond its name: the kind of the event that was handled."""
-    kind = span.attributes.get("ledgerbus.event_type") or span.attributes.get(
-        "cloudevents.event_type"
-    )
-    return f" {str(kind).partition('.')[2].removesuffix('.v1')}" if kind else ""
+    """What a span was about: the event that was handled, where it was one, else its name."""
+    kind = span.attributes.get("cloudevents.event_type")
+    return f"process {str(kind).removesuffix('.v1')}" if kind else span.name
 
 
 def _moment(at_ns: int) -> datetime:

@@ -11,6 +11,7 @@ import sys
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -30,7 +31,7 @@ from ledgerbus.errors import CommandError, Exit
 from ledgerbus.imports import publish_claims
 from ledgerbus.layout import load_layout
 from ledgerbus.organisation import read_organisation
-from ledgerbus.prove import Proof, conservation_sheet, proven
+from ledgerbus.prove import Proof, conservation_sheets, proven, show_counts
 from ledgerbus.prove_file import outcome_of
 from ledgerbus.quiet import quiet
 from ledgerbus.reading import read_everything
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Iterator
 
+    from contracts.claims import SubmitClaim
     from ledgerbus.addresses import Addresses
     from ledgerbus.calls import Services
     from ledgerbus.claimfile import FileClaim
@@ -170,26 +172,22 @@ class Demo:
             self.screen.print(line, soft_wrap=True)
 
     def shown_claim(self) -> FileClaim:
-        """The first claim of the month that an employee paid, with several lines, and no fault."""
-        for claim in self.month:
-            try:
-                command = claim.command()
-            except Unreadable:
-                continue
-            number = claim_id(claim.source, claim.source_key).int
-            if (
-                command.paid_by is PaidBy.EMPLOYEE
-                and command.total.minor > 0
-                and len(command.lines) > 1
-                and number % ONE_IN
-            ):
-                return claim
-        return next(iter(self.month))
+        """A claim worth watching: an employee paid more than most, on several lines."""
+        readable = list(_commands(self.month))
+        middle = median(command.total.minor for _, command in readable)
+        return next(
+            claim
+            for claim, command in readable
+            if command.paid_by is PaidBy.EMPLOYEE
+            and command.total.minor > middle
+            and len(command.lines) > 1
+            and claim_id(claim.source, claim.source_key).int % ONE_IN
+        )
 
     def _end(self, where: Addresses, proof: Proof, before: int, exceptions: int) -> None:
-        self.screen.print(conservation_sheet(proof.table))
-        self.screen.print(f"claims: {_listed(proof.table.by_state)}")
-        self.screen.print(f"refusals: {_listed(proof.table.by_code)}")
+        for sheet in conservation_sheets(proof.table):
+            self.screen.print(sheet)
+        show_counts(self.screen, proof.table)
         if exceptions:
             self.screen.print(f"{exceptions} bank lines wait for a person: unclear, so not guessed")
         added = proof.reading.stories.facts - before
@@ -209,6 +207,15 @@ class Demo:
         self.screen.print("Worth typing next (`make down` ends the system):")
         for words in (f"claim show {claim}", f"trace {claim}", "prove"):
             self.screen.print(f"  {program} {words}", soft_wrap=True)
+
+
+def _commands(month: ClaimFile) -> Iterator[tuple[FileClaim, SubmitClaim]]:
+    """The claims of a file that can be read, each with its command."""
+    for claim in month:
+        try:
+            yield claim, claim.command()
+        except Unreadable:
+            continue
 
 
 def called_as() -> str:

@@ -20,5 +20,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         environment.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
         environment.delenv("POSTGRES_URL", raising=False)
         root = tmp_path_factory.mktemp("e2e") / "state"
-        yield await World.up(root)
-        await take_down(root)
+        try:
+            yield await World.up(root)
+        finally:
+            await take_down(root)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ledgerbus.addresses import Addresses
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
+PeriodStatus = Literal["open", "closed"]
 SOURCE = "e2e"
 DAY = date(2026, 9, 15)
 WITHIN = 60  # Five services on two cores; a story that needs longer is stuck.
@@ -52,7 +53,7 @@ def pounds(amount: str) -> Money:
     return Money.parse(amount, "GBP")
 
 
-def organisation(company: str, account: str) -> list[Event]:
+def organisation(company: str, account: str, periods: PeriodStatus = "open") -> list[Event]:
     """A company: twenty staff and a manager, a wide and a narrow budget, two rules by total."""
     since = date(2026, 1, 1)
     until = date(2026, 12, 31)
@@ -84,7 +85,7 @@ def organisation(company: str, account: str) -> list[Event]:
             for purpose, number in purposes.items()
         ),
         *(
-            PeriodDefined(company=company, period=f"2026-{month:02}", status="open")
+            PeriodDefined(company=company, period=f"2026-{month:02}", status=periods)
             for month in range(1, 13)
         ),
         BudgetDefined(
@@ -167,9 +168,9 @@ class World:
                 body = event.model_dump_json().encode()
                 await sender.send(event.topic, event.key, meta, body)
 
-    async def found(self, company: str, account: str) -> None:
+    async def found(self, company: str, account: str, periods: PeriodStatus = "open") -> None:
         """Found a company, and wait until every service knows it."""
-        await self.publish(*organisation(company, account))
+        await self.publish(*organisation(company, account, periods))
         await quiet(self.where)
 
         async def ruled() -> bool:
@@ -187,22 +188,26 @@ class World:
         async with services(self.where) as running:
             return await running.ask("POST", service, path, key=key, **body)
 
-    async def state(self, key: str) -> str:
+    async def state(self, claim: str) -> str:
         """Where a claim stands; empty while claims does not know it."""
         async with services(self.where) as running:
-            claim = await running.find("claims", f"/v1/claims/{claim_id(SOURCE, key)}")
-        return str(claim["state"]) if claim else ""
+            found = await running.find("claims", f"/v1/claims/{claim}")
+        return str(found["state"]) if found else ""
 
     async def until(self, key: str, state: str) -> None:
+        """Wait until a claim of the stories' own source has come to a state."""
+        await self.until_claim(str(claim_id(SOURCE, key)), state)
+
+    async def until_claim(self, claim: str, state: str) -> None:
         """Wait until a claim has come to a state."""
 
         async def there() -> bool:
-            return await self.state(key) == state
+            return await self.state(claim) == state
 
         try:
             await eventually(there, within=WITHIN)
         except AssertionError:
-            msg = f"claim {key} is '{await self.state(key)}', not '{state}'"
+            msg = f"claim {claim} is '{await self.state(claim)}', not '{state}'"
             raise AssertionError(msg) from None
 
     async def journey(self, key: str) -> list[dict[str, Any]]:
@@ -211,13 +216,16 @@ class World:
         return list((await self.get("claims", path))["steps"])
 
     async def task_of(self, key: str) -> dict[str, Any]:
-        """The open task of a claim."""
-        wanted = str(claim_id(SOURCE, key))
+        """The open task of a claim of the stories' own source, once there is one."""
+        return await self.task_of_claim(str(claim_id(SOURCE, key)))
+
+    async def task_of_claim(self, claim: str) -> dict[str, Any]:
+        """The open task of a claim, once there is one."""
 
         async def found() -> dict[str, Any] | None:
             async with services(self.where) as running:
                 async for task in running.items("approval", "/v1/tasks", state="open"):
-                    if task["claim_id"] == wanted:
+                    if task["claim_id"] == claim:
                         return task
             return None
 
