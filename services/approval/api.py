@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from chassis.http import PageArgs, Paged, Problem, Reading, Writing, router
 from contracts.masterdata import ApprovalStep, Condition
 from contracts.values import ClaimId, Code, Money, PaidBy, Text
-from services.approval import store
-from services.approval.domain import BudgetOutcome, State, Tray, Verdict
-from services.approval.policy import Moment, Refusal, approve, named_in, reject
+from services.approval.domain import BudgetOutcome, State, Tray, Verdict, named_in
+from services.approval.policy import Moment, Refusal, approve, reject
 from services.approval.rules import sentence
+from services.approval.store import cases, organisation, tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -192,7 +192,7 @@ async def list_tasks(
     state: Literal["open", "approved", "rejected", "withdrawn"] = "open",
 ) -> Paged[TaskView]:
     """Tasks, the oldest first; with `approver` and `open`, those that wait for this person."""
-    found = await store.tasks_in(
+    found = await tasks.tasks_in(
         reader,
         Tray(state, company, approver),
         None if page.after is None else _cursor(page.after, lambda after: UUID(after[0])),
@@ -204,7 +204,7 @@ async def list_tasks(
 @routes.get("/tasks/{task_id}")
 async def show_task(reader: Reading, task_id: UUID) -> TaskView:
     """One task, whatever has become of it."""
-    found = await store.matters(reader, [task_id])
+    found = await tasks.matters(reader, [task_id])
     if not found:
         raise _unknown(task_id)
     return TaskView.of(found[0])
@@ -237,9 +237,9 @@ async def reject_task(tx: Writing, task_id: UUID, body: RejectRequest) -> TaskVi
 @routes.get("/claims/{claim_id}")
 async def show_claim(reader: Reading, claim_id: UUID) -> ClaimView:
     """How a claim was decided: inputs, rule version, who said what."""
-    files = await store.revisions(reader, claim_id)
+    files = await tasks.revisions(reader, claim_id)
     if not files:
-        raise Problem(404, "CLAIM_UNKNOWN", f"approval has not heard of the claim {claim_id}")
+        raise Problem(404, "CLAIM_NOT_FOUND", f"approval has not heard of the claim {claim_id}")
     return ClaimView(claim_id=claim_id, revisions=[CaseView.of(file) for file in files])
 
 
@@ -248,7 +248,7 @@ async def list_rules(
     reader: Reading, page: PageArgs, company: Code | None = None
 ) -> Paged[RuleView]:
     """Every version of every rule, by company, rule and version."""
-    found = await store.rule_versions(
+    found = await organisation.rule_versions(
         reader,
         company=company,
         after=("", "", 0) if page.after is None else _cursor(page.after, _version),
@@ -265,26 +265,26 @@ async def _decide(
     tx: Tx, task_id: UUID, by: str, act: Callable[[File, Moment], Ruling | Refusal]
 ) -> TaskView:
     """Lock the case, let its approver act on it, save and say what follows."""
-    key = await store.key_of(tx, task_id)
+    key = await tasks.key_of(tx, task_id)
     if key is None:
         raise _unknown(task_id)
-    file = (await store.lock_files(tx, [key]))[0]
+    file = (await tasks.lock_files(tx, [key]))[0]
     claim = file.case.known
     named = named_in(file.steps, claim.company) | {(claim.company, by)}
-    people = await store.load(tx, [claim], named)
+    people = await organisation.load(tx, [claim], named)
     answer = act(file, Moment(tx.now, people, tx.new_id))
     if isinstance(answer, Refusal):
         raise Problem(_STATUS[answer.code], answer.code, answer.detail)
     if file.cause is None:
         raise AssertionError(f"task {task_id} was never opened")
     cause = tx.emit_after_wait(answer.fact, because=file.cause) if answer.fact else file.cause
-    await store.save(tx, [answer.case])
-    await store.save_tasks(tx, [(answer, cause)])
-    return TaskView.of((await store.matters(tx, [task_id]))[0])
+    await cases.save(tx, [answer.case])
+    await tasks.save_tasks(tx, [(answer, cause)])
+    return TaskView.of((await tasks.matters(tx, [task_id]))[0])
 
 
 def _unknown(task_id: UUID) -> Problem:
-    return Problem(404, "TASK_UNKNOWN", f"no task has the id {task_id}")
+    return Problem(404, "TASK_NOT_FOUND", f"no task has the id {task_id}")
 
 
 def _cursor(after: list[str], read: Callable[[list[str]], T]) -> T:

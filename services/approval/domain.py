@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
     from decimal import Decimal
     from uuid import UUID
@@ -100,6 +100,7 @@ class Case:
     rule_version: int | None = None
     reason: str | None = None
     decided_at: datetime | None = None
+    received_at: datetime | None = None
 
     @property
     def key(self) -> Key:
@@ -262,6 +263,14 @@ class Organisation:
 
 
 @dataclass(frozen=True, slots=True)
+class Desk:
+    """What a decision needs: for each case the rule that holds, if any, and whom it can ask."""
+
+    chosen: tuple[tuple[Case, Rule | None], ...]
+    organisation: Organisation
+
+
+@dataclass(frozen=True, slots=True)
 class File:
     """A case that people work on: its steps as the rule has them, and as they went so far."""
 
@@ -312,6 +321,16 @@ def claim_of(submitted: ClaimSubmitted) -> Claim:
         purpose=submitted.purpose,
         warnings=len(submitted.warnings),
     )
+
+
+def named_in(steps: Iterable[ApprovalStep], company: str) -> set[Place]:
+    """Whom steps name as persons, whatever the claim."""
+    references = (reference for step in steps for reference in step.approvers)
+    return {
+        (company, reference.removeprefix(EMPLOYEE))
+        for reference in references
+        if reference.startswith(EMPLOYEE)
+    }
 
 
 def version_of(rule: ApprovalRuleDefined) -> Version:

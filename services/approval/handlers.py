@@ -14,7 +14,6 @@ from contracts.masterdata import (
     EmployeeDefined,
     ProjectDefined,
 )
-from services.approval import store
 from services.approval.domain import (
     Case,
     Organisation,
@@ -24,8 +23,9 @@ from services.approval.domain import (
     version_of,
     withdraw,
 )
-from services.approval.policy import Moment, hand_over, named_in, rule_on, take_back
-from services.approval.rules import choose, compile_rule, ensure_unchanged, in_order
+from services.approval.policy import Moment, hand_over, rule_on, take_back
+from services.approval.rules import compile_rule, ensure_unchanged
+from services.approval.store import cases, organisation, tasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -43,10 +43,10 @@ handlers = Handlers()
 async def note_claims(claims: list[ClaimSubmitted], tx: Tx) -> None:
     """Remember each claim, and decide those whose check has come before them."""
     facts = _first(claims)
-    new = await store.insert(tx, [Case(*key, claim=claim_of(one)) for key, one in facts.items()])
+    new = await cases.insert(tx, [Case(*key, claim=claim_of(one)) for key, one in facts.items()])
     late = [key for key in facts if key not in new]
-    await store.fill_in(tx, [Case(*key, claim=claim_of(facts[key])) for key in late])
-    known = await store.lock(tx, late)
+    await cases.fill_in(tx, [Case(*key, claim=claim_of(facts[key])) for key in late])
+    known = await cases.lock(tx, late)
     await _decide(tx, facts, [case for case in known if case.ready])
 
 
@@ -54,10 +54,10 @@ async def note_claims(claims: list[ClaimSubmitted], tx: Tx) -> None:
 async def decide_checked_claims(checks: list[FundsChecked], tx: Tx) -> None:
     """Remember each check, and decide those whose claim is here."""
     facts = _first(checks)
-    known = await store.lock(tx, facts)  # The claim is usually here already.
+    known = await cases.lock(tx, facts)  # The claim is usually here already.
     early = facts.keys() - {case.key for case in known}
-    new = await store.insert(tx, [Case(*key, outcome=facts[key].outcome) for key in early])
-    known += await store.lock(tx, early - new)
+    new = await cases.insert(tx, [Case(*key, outcome=facts[key].outcome) for key in early])
+    known += await cases.lock(tx, early - new)
     checked = [note_check(case, facts[case.key].outcome) for case in known]
     await _decide(tx, facts, [case for case in checked if case.state is State.WAITING])
 
@@ -66,31 +66,31 @@ async def decide_checked_claims(checks: list[FundsChecked], tx: Tx) -> None:
 async def take_back_claims(withdrawals: list[ClaimWithdrawn], tx: Tx) -> None:
     """Ask nobody about these claims any more."""
     keys = _first(withdrawals).keys()
-    new = await store.insert(tx, [withdraw(Case(*key)) for key in keys])
-    known = await store.lock(tx, keys - new)
+    new = await cases.insert(tx, [withdraw(Case(*key)) for key in keys])
+    known = await cases.lock(tx, keys - new)
     asking = [case.key for case in known if case.state is State.OPEN]
     moment = Moment(tx.now, Organisation(), tx.new_id)
-    rulings = [take_back(file, moment) for file in await store.lock_files(tx, asking)]
-    await store.save(tx, [withdraw(case) for case in known])
-    await store.save_tasks(tx, [(one, one.file.cause) for one in rulings if one.file.cause])
+    rulings = [take_back(file, moment) for file in await tasks.lock_files(tx, asking)]
+    await cases.save(tx, [withdraw(case) for case in known])
+    await tasks.save_tasks(tx, [(one, one.file.cause) for one in rulings if one.file.cause])
 
 
 @handlers.on(ApprovalRuleDefined)
 async def publish_rules(defined: list[ApprovalRuleDefined], tx: Tx) -> None:
     """Store new versions; one that makes no sense or changes a published version is a defect."""
     versions = {version_of(one): one for one in reversed(defined)}
-    versions |= await store.published(tx, versions)
+    versions |= await organisation.published(tx, versions)
     for one in defined:
         compile_rule(one)
         ensure_unchanged(versions[version_of(one)], one)
-    await store.publish(tx, versions.values())
+    await organisation.publish(tx, versions.values())
 
 
 @handlers.on(EmployeeDefined)
 async def define_employees(defined: list[EmployeeDefined], tx: Tx) -> None:
     """Remember people; whoever has left hands what is open over to the next manager up."""
     newest = {(one.company, one.employee): one for one in defined}
-    await store.define_employees(tx, [newest[place] for place in sorted(newest)])
+    await organisation.define_employees(tx, [newest[place] for place in sorted(newest)])
     leavers = {place for place, one in newest.items() if not one.active}
     if leavers:
         await _hand_over(tx, leavers)
@@ -100,21 +100,21 @@ async def define_employees(defined: list[EmployeeDefined], tx: Tx) -> None:
 async def define_companies(defined: list[CompanyDefined], tx: Tx) -> None:
     """Remember companies."""
     newest = {one.company: one for one in defined}
-    await store.define_companies(tx, [newest[company] for company in sorted(newest)])
+    await organisation.define_companies(tx, [newest[company] for company in sorted(newest)])
 
 
 @handlers.on(CostCenterDefined)
 async def define_cost_centers(defined: list[CostCenterDefined], tx: Tx) -> None:
     """Remember who owns cost centres."""
     newest = {(one.company, one.cost_center): one.owner for one in defined}
-    await store.define_owners(tx, "cost_center", newest)
+    await organisation.define_owners(tx, "cost_center", newest)
 
 
 @handlers.on(ProjectDefined)
 async def define_projects(defined: list[ProjectDefined], tx: Tx) -> None:
     """Remember who owns projects."""
     newest = {(one.company, one.project): one.owner for one in defined}
-    await store.define_owners(tx, "project", newest)
+    await organisation.define_owners(tx, "project", newest)
 
 
 def _first(facts: Iterable[F]) -> dict[Key, F]:
@@ -125,42 +125,31 @@ def _first(facts: Iterable[F]) -> dict[Key, F]:
     return first
 
 
-async def _decide(tx: Tx, facts: Mapping[Key, Event], cases: Sequence[Case]) -> None:
-    """Decide those of the waiting cases that are complete, say so, and save them all."""
-    rulings = await _rule(tx, [case for case in cases if case.ready])
+async def _decide(tx: Tx, facts: Mapping[Key, Event], waiting: Sequence[Case]) -> None:
+    """Decide the cases that are complete, and say so; what lacks master data is held."""
+    ready = [case for case in waiting if case.ready]
+    desk = await organisation.open_desk(tx, ready, tx.now.date())
+    moment = Moment(tx.now, desk.organisation, tx.new_id)
+    rulings = [rule_on(case, rule, moment) for case, rule in desk.chosen]
     said = [
         (ruling, tx.emit(ruling.fact, because=facts[ruling.case.key]))
         for ruling in rulings
         if ruling.fact
     ]
-    decided = {ruling.case.key: ruling.case for ruling in rulings}
-    await store.save(tx, [decided.get(case.key, case) for case in cases])
-    await store.save_tasks(tx, said)
-
-
-async def _rule(tx: Tx, ready: Sequence[Case]) -> list[Ruling]:
-    """Apply the rules of today to cases that are complete; people are loaded if any are asked."""
-    if not ready:
-        return []
-    companies = {case.known.company for case in ready}
-    rules = in_order(await store.rules_today(tx, companies, tx.now.date()))
-    chosen = [(case, choose(rules[case.known.company], case)) for case in ready]
-    asking = [(case.known, rule) for case, rule in chosen if rule and rule.steps]
-    people = Organisation()
-    if asking:
-        named = {place for claim, rule in asking for place in named_in(rule.steps, claim.company)}
-        people = await store.load(tx, [claim for claim, _ in asking], named)
-    moment = Moment(tx.now, people, tx.new_id)
-    return [rule_on(case, rule, moment) for case, rule in chosen]
+    after = {case.key: case for case in waiting} | {one.case.key: one.case for one in rulings}
+    await cases.save(tx, after.values())
+    held = [ruling.case for ruling in rulings if not ruling.fact]
+    await cases.hold(tx, [(case, facts[case.key].meta.cause) for case in held])
+    await tasks.save_tasks(tx, said)
 
 
 async def _hand_over(tx: Tx, leavers: set[Place]) -> None:
     """Let the next manager up decide wherever one of these people is asked."""
-    keys = await store.keys_asking(tx, leavers)
+    keys = await tasks.keys_asking(tx, leavers)
     if not keys:
         return
-    files = await store.lock_files(tx, keys)
-    people = await store.load(tx, [file.case.known for file in files], leavers)
+    files = await tasks.lock_files(tx, keys)
+    people = await organisation.load(tx, [file.case.known for file in files], leavers)
     moment = Moment(tx.now, people, tx.new_id)
     said: list[tuple[Ruling, Cause]] = []
     for file in files:
@@ -169,5 +158,5 @@ async def _hand_over(tx: Tx, leavers: set[Place]) -> None:
         ruling = hand_over(file, gone, moment)
         if ruling and ruling.fact and file.cause:
             said.append((ruling, tx.emit_after_wait(ruling.fact, because=file.cause)))
-    await store.save(tx, [ruling.case for ruling, _ in said])
-    await store.save_tasks(tx, said)
+    await cases.save(tx, [ruling.case for ruling, _ in said])
+    await tasks.save_tasks(tx, said)

@@ -29,7 +29,7 @@ WHERE t.state = 'open' AND NOT EXISTS (
 -- invariant: a-decision-names-its-rule-version: what was decided says by which version of which rule.
 SELECT c.claim_id || '/' || c.revision AS subject, c.state || ' by no known rule' AS detail
 FROM cases c
-WHERE c.state IN ('open', 'approved', 'rejected') AND c.reason IS DISTINCT FROM 'NO_RULE'
+WHERE c.state IN ('open', 'approved', 'rejected') AND coalesce(c.reason, '') NOT IN ('NO_RULE', 'EMPLOYEE_UNKNOWN')
     AND NOT EXISTS (
         SELECT FROM rules r
         WHERE r.company = c.company AND r.rule = c.rule AND r.version = c.rule_version

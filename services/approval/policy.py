@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from contracts.approval import ClaimApproved, ClaimRejected, Decision, StepOpened
@@ -21,13 +22,16 @@ from services.approval.domain import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime
     from uuid import UUID
 
     from contracts.masterdata import ApprovalStep
-    from services.approval.domain import Claim, Organisation, Place, Rule
+    from services.approval.domain import Claim, Organisation, Rule
 
+# Master data comes on topics of its own and may arrive after the claim that needs it: what is
+# missing is looked for again this long before the refusal becomes a fact.
+GRACE: Final = timedelta(seconds=10)
 RULES: Final = "rules"  # Who rejects a claim that no person was asked about.
 Fact = StepOpened | ClaimApproved | ClaimRejected
 
@@ -64,7 +68,20 @@ class Refusal:
 
 
 def rule_on(case: Case, rule: Rule | None, moment: Moment) -> Ruling:
-    """Decide a case that is complete: approve it, open its first step, or say why not."""
+    """Decide a case that is complete; without a fact while master data may still be on its way."""
+    ruling = _decide(case, rule, moment)
+    refused = isinstance(ruling.fact, ClaimRejected)
+    if refused and case.received_at and moment.at < case.received_at + GRACE:
+        return Ruling(File(case), None)
+    return ruling
+
+
+def _decide(case: Case, rule: Rule | None, moment: Moment) -> Ruling:
+    """Approve the claim, open its first step, or say why not."""
+    if not case.grade:
+        detail = f"no employee of {case.known.company} is called {case.known.employee}"
+        unknown = Reason(code="EMPLOYEE_UNKNOWN", detail=detail, who="masterdata")
+        return _no(File(case), unknown, RULES, moment)
     if rule is None:
         detail = f"no approval rule of {case.known.company} holds for this claim"
         return _no(
@@ -135,16 +152,6 @@ def hand_over(file: File, leavers: frozenset[str], moment: Moment) -> Ruling | N
     task = replace(task, approvers=tuple(seats.values()))
     ruling = _progress(file, task, moment)
     return ruling if ruling.fact else replace(ruling, fact=_opened(file, task))
-
-
-def named_in(steps: Iterable[ApprovalStep], company: str) -> set[Place]:
-    """Whom steps name as persons, whatever the claim."""
-    references = (reference for step in steps for reference in step.approvers)
-    return {
-        (company, reference.removeprefix(EMPLOYEE))
-        for reference in references
-        if reference.startswith(EMPLOYEE)
-    }
 
 
 def decisions(file: File) -> list[Decision]:

@@ -211,7 +211,7 @@ async def test_a_decision_is_refused_with_its_code(
         (steps[0].task_id, "sun", 403, "NOT_AN_APPROVER"),
         (steps[1].task_id, "wang", 409, "CLAIM_WITHDRAWN"),
         (steps[2].task_id, "wang", 409, "STEP_CLOSED"),
-        (new_id(), "wang", 404, "TASK_UNKNOWN"),
+        (new_id(), "wang", 404, "TASK_NOT_FOUND"),
     ]:
         answer = await decide(http, task_id, by, reason=reason)
         assert (answer.status_code, answer.json()["code"]) == (status, code)
@@ -359,4 +359,4 @@ async def test_a_claim_shows_how_each_revision_was_decided(
     assert first["steps"][0]["approvers"][0]["comment"] == "too late"
     assert (second["claim_state"], second["total"]["amount"]) == ("open", "400.00")
     unknown = await http.get(f"/v1/claims/{new_id()}")
-    assert (unknown.status_code, unknown.json()["code"]) == (404, "CLAIM_UNKNOWN")
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "CLAIM_NOT_FOUND")

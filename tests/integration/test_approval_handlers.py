@@ -25,6 +25,8 @@ from services.approval.handlers import (
     publish_rules,
     take_back_claims,
 )
+from services.approval.jobs import decide_held
+from services.approval.policy import GRACE
 from services.approval.rules import RuleInvalid, RuleVersionChanged
 from tests.support import given, said, violations
 from tests.support.approval_values import (
@@ -105,6 +107,12 @@ async def an_office(databases: Databases, *rules: ApprovalRuleDefined) -> Databa
         await define_projects(by_kind["ProjectDefined"], tx)
         await publish_rules([given(rule) for rule in rules or (AUTOMATIC, DIRECTOR)], tx)
     return database
+
+
+async def grow_old(database: Database) -> None:
+    """Let the patience with missing master data run out."""
+    async with database.transaction() as tx:
+        await tx.execute("UPDATE cases SET received_at = received_at - $1::interval", GRACE)
 
 
 async def the_state(database: Database, claim: Any) -> str:
@@ -274,11 +282,60 @@ async def test_a_claim_that_nobody_may_decide_is_rejected(
     database = await an_office(database_of, *rules)
     claim = a_claim()
     await hear(database, claim, a_check(claim))
+    await decide_held(database)
+    assert await said(database) == []
+    assert await the_state(database, claim) == "waiting"
+    await grow_old(database)
+    await decide_held(database)
     facts = await said(database)
     assert [type(fact) for fact in facts] == [ClaimRejected]
     assert isinstance(facts[0], ClaimRejected)
     assert facts[0].reasons[0].code == code
+    await decide_held(database)
+    assert await said(database) == []
     assert await violations("approval", database) == []
+
+
+async def test_master_data_that_comes_late_is_waited_for(database_of: Databases) -> None:
+    database = await database_of("approval")
+    small, large = a_claim(), a_claim("5000.00")
+    checks = [given(a_check(small)), given(a_check(large))]
+    await hear(database, small, large)
+    async with database.transaction() as tx:
+        await decide_checked_claims(checks, tx)
+    await decide_held(database)
+    assert await said(database) == []
+    await hear(database, *master_records())
+    await hear(database, AUTOMATIC, DIRECTOR)
+    await decide_held(database)
+    facts = await said(database)
+    assert {type(fact) for fact in facts} == {ClaimApproved, StepOpened}
+    assert {fact.meta.causation_id for fact in facts} == {check.meta.id for check in checks}
+    await decide_held(database)
+    assert await said(database) == []
+    assert await violations("approval", database) == []
+
+
+async def test_a_claim_of_somebody_unknown_is_rejected_in_time(database_of: Databases) -> None:
+    database = await an_office(database_of)
+    claim = a_claim(employee="nobody")
+    await hear(database, claim, a_check(claim))
+    await grow_old(database)
+    await hear(database, a_check(claim))
+    fact = (await said(database))[0]
+    assert isinstance(fact, ClaimRejected)
+    assert fact.reasons[0].code == "EMPLOYEE_UNKNOWN"
+    assert await violations("approval", database) == []
+
+
+async def test_a_held_claim_can_be_withdrawn(database_of: Databases) -> None:
+    database = await database_of("approval")
+    claim = a_claim()
+    await hear(database, claim, a_check(claim), a_withdrawal(claim))
+    await hear(database, *master_records(), AUTOMATIC)
+    await decide_held(database)
+    assert await said(database) == []
+    assert await the_state(database, claim) == "withdrawn"
 
 
 async def test_the_newest_version_that_is_valid_today_decides(database_of: Databases) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.approval import ClaimApproved, ClaimRejected, StepOpened
-from services.approval.domain import File, State, Verdict, withdraw
+from services.approval.domain import File, State, Verdict, named_in, withdraw
 from services.approval.policy import (
+    GRACE,
     Refusal,
     Ruling,
     approve,
     hand_over,
-    named_in,
     reject,
     rule_on,
     take_back,
@@ -35,7 +36,7 @@ from tests.support.approval_values import (
 
 if TYPE_CHECKING:
     from contracts.masterdata import ApprovalStep
-    from services.approval.domain import Organisation
+    from services.approval.domain import Organisation, Rule
     from services.approval.policy import Moment
 
 TWO_CENTERS = [a_line(1, "900.00"), a_line(2, "100.00", cost_center="CC-200", project="P-1")]
@@ -96,6 +97,21 @@ def test_without_a_rule_nobody_decides() -> None:
     }
     assert ruling.case.state is State.REJECTED
     assert ruling.case.rule_version is None
+
+
+@pytest.mark.parametrize("rule", [None, compiled(a_step("employee:stranger"))])
+def test_what_is_missing_may_still_come_for_a_while(rule: Rule | None) -> None:
+    case = replace(a_case(a_claim()), received_at=AT)
+    young, old = a_moment(), replace(a_moment(), at=AT + GRACE)
+    assert rule_on(case, rule, young).fact is None
+    assert rule_on(case, rule, young).case == case
+    assert isinstance(rule_on(case, rule, old).fact, ClaimRejected)
+
+
+def test_a_claim_of_somebody_unknown_is_not_decided_by_any_rule() -> None:
+    fact = rule_on(a_case(a_claim(), grade=""), compiled(), a_moment()).fact
+    assert isinstance(fact, ClaimRejected)
+    assert (fact.reasons[0].code, fact.reasons[0].who) == ("EMPLOYEE_UNKNOWN", "masterdata")
 
 
 @pytest.mark.parametrize(

@@ -54,16 +54,25 @@ CREATE TABLE cases (
     reason text,
     received_at timestamptz NOT NULL DEFAULT now(),
     decided_at timestamptz,
+    -- What a decision will follow from, while a complete case waits for master data.
+    cause_id uuid,
+    correlation_id text,
+    traceparent text,
+    tracestate text,
     PRIMARY KEY (claim_id, revision),
     CONSTRAINT a_decision_has_its_inputs CHECK (
         state IN ('waiting', 'withdrawn')
         OR (employee IS NOT NULL AND total_minor IS NOT NULL AND outcome IS NOT NULL)
     ),
     CONSTRAINT a_decision_names_its_rule CHECK (
-        state IN ('waiting', 'withdrawn') OR reason = 'NO_RULE' OR rule_version IS NOT NULL
+        state IN ('waiting', 'withdrawn') OR reason IN ('NO_RULE', 'EMPLOYEE_UNKNOWN')
+        OR rule_version IS NOT NULL
     ),
+    CONSTRAINT only_waiting_is_held CHECK (state = 'waiting' OR cause_id IS NULL),
     CONSTRAINT a_rejection_has_a_reason CHECK (state <> 'rejected' OR reason IS NOT NULL)
 ) WITH (fillfactor = 50);
+
+CREATE INDEX cases_held ON cases (claim_id, revision) WHERE cause_id IS NOT NULL;
 
 CREATE TABLE tasks (
     task_id uuid PRIMARY KEY,
