@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
@@ -77,11 +78,15 @@ async def carry_out(
 
     A crash in between leaves an intent that is asked for, not sent, once its lease has ended.
     """
-    lease = timedelta(seconds=4 * settings.ledger_timeout_s)  # Twice what asking and sending take.
+    latest = asyncio.get_running_loop().time() + 2 * settings.ledger_timeout_s
+    lease = timedelta(seconds=3 * settings.ledger_timeout_s + settings.ledger_settle_s)
     async with database.transaction() as tx:
         taken = await intents.take_intents(tx, list(ledgers), lease=lease, limit=CALLS_AT_ONCE)
     results = await asyncio.gather(
-        *(_carry_out(database, ledgers[intent.entry.ledger], intent, settings) for intent in taken),
+        *(
+            _carry_out(database, _Call(ledgers[intent.entry.ledger], intent, latest), settings)
+            for intent in taken
+        ),
         return_exceptions=True,  # One that fails must not cut off the others' calls.
     )
     failures = [result for result in results if isinstance(result, Exception)]
@@ -90,26 +95,29 @@ async def carry_out(
     return len(taken)
 
 
-async def _carry_out(
-    database: Database, ledger: Ledger, intent: Intent, settings: LedgerSettings
-) -> None:
-    outcome = await _call(ledger, intent, settings)
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One intent in hand; nothing is sent later than `latest`, long before the lease ends."""
+
+    ledger: Ledger
+    intent: Intent
+    latest: float
+
+    async def make(self) -> Outcome | Absent:
+        """Ask before sending what may have been sent; Absent ends a withdrawn claim's entry."""
+        if self.intent.must_ask:
+            found = await self.ledger.find(self.intent.key)
+            if not isinstance(found, Absent) or self.intent.recalled:
+                return found
+        if asyncio.get_running_loop().time() > self.latest:
+            return Unknown("not sent: this process stood still, another may have taken over")
+        return await self.ledger.post(self.intent.entry)
+
+
+async def _carry_out(database: Database, call: _Call, settings: LedgerSettings) -> None:
+    outcome = await call.make()
     async with database.transaction() as tx:
-        await _record(tx, intent, outcome, settings)
-
-
-async def _call(ledger: Ledger, intent: Intent, settings: LedgerSettings) -> Outcome | Absent:
-    """Ask before sending what may have been sent before; Absent ends a withdrawn claim's entry."""
-    if not intent.must_ask:
-        return await ledger.post(intent.entry)
-    clock = asyncio.get_running_loop().time
-    asked_at = clock()
-    found = await ledger.find(intent.key)
-    if not isinstance(found, Absent) or intent.recalled:
-        return found
-    if clock() - asked_at > 2 * settings.ledger_timeout_s:
-        return Unknown("this process stood still, another may have taken over")
-    return await ledger.post(intent.entry)
+        await _record(tx, call.intent, outcome, settings)
 
 
 async def _record(

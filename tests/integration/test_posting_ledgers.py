@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from chassis.db import Database
     from contracts.claims import ClaimSubmitted
-    from services.posting.domain import JournalEntry
+    from services.posting.domain import Finding, JournalEntry, Outcome
 
     Making = Callable[[str], Awaitable[Database]]
 
@@ -70,10 +71,14 @@ async def ledger() -> AsyncIterator[LedgerServer]:
         yield server
 
 
-async def work(database: Database, ledger: LedgerServer) -> None:
-    """Make everything due and carry it out once."""
+async def make_due(database: Database) -> None:
     async with database.transaction() as tx:
         await tx.execute("UPDATE intents SET due_at = now() - interval '1 second'")
+
+
+async def work(database: Database, ledger: LedgerServer) -> None:
+    """Make everything due and carry it out once."""
+    await make_due(database)
     settings = LedgerSettings(ledgers={"sap": ledger.address}, ledger_settle_s=0)
     async with httpx.AsyncClient() as client:
         port = HttpJournal(client, name="sap", address=ledger.address, timeout_s=TIMEOUT_S)
@@ -262,6 +267,40 @@ async def test_an_answer_that_comes_after_the_lease_is_left_to_the_next_taker(
     assert await said(books) == []
     assert await states(books) == {"posted": 1}
     assert await violations("posting", books) == []
+
+
+class Stalled:
+    """A ledger port in a process that stands still while it asks."""
+
+    def __init__(self, port: HttpJournal, stall_s: float) -> None:
+        self._port = port
+        self._stall_s = stall_s
+
+    async def post(self, entry: JournalEntry) -> Outcome:
+        return await self._port.post(entry)
+
+    async def find(self, key: str) -> Finding:
+        found = await self._port.find(key)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.Event().wait(), self._stall_s)
+        return found
+
+
+async def test_nothing_is_sent_by_a_process_that_stood_still_while_it_asked(
+    books: Database, ledger: LedgerServer
+) -> None:
+    claim = await an_intent(books)
+    ledger.puts.append(Do.DROP_BEFORE)
+    await work(books, ledger)
+    await make_due(books)
+    settings = LedgerSettings(ledgers={"sap": ledger.address}, ledger_timeout_s=1)
+    async with httpx.AsyncClient() as client:
+        port = HttpJournal(client, name="sap", address=ledger.address, timeout_s=1)
+        await carry_out(books, {"sap": Stalled(port, 2.1)}, settings)
+    assert [method for method, _ in ledger.calls] == ["PUT", "GET"]
+    assert await states(books, claim) == {"unknown": 1}
+    await work(books, ledger)
+    assert len(await said(books)) == 2
 
 
 async def test_two_workers_at_once_send_each_entry_once(
