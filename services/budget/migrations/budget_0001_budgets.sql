@@ -69,7 +69,7 @@ CREATE TABLE cases (
     CHECK (submitted OR state IN ('open', 'closed')),
     CONSTRAINT only_approved_money_is_reserved CHECK (state <> 'reserved' OR approved),
     CONSTRAINT only_open_cases_wait CHECK (cause_id IS NULL OR state = 'open')
-) WITH (fillfactor = 70);
+);
 
 CREATE INDEX cases_reserved ON cases (company, claim_id, revision) WHERE state = 'reserved';
 CREATE INDEX cases_waiting ON cases (company) WHERE cause_id IS NOT NULL;
