@@ -37,7 +37,7 @@ def addresses(root: Path | None = None) -> Addresses:
             fix="run `make demo` or `ledgerbus up`, or say where it is in LEDGERBUS_HOME",
             code=Exit.UNREACHABLE,
         )
-    services = {each.name: each.url for each in reversed(state.services)}
+    services = {each.name: each.url for each in reversed(state.services) if each.process}
     return Addresses(
         root=folder,
         kafka=state.kafka.address,

@@ -21,7 +21,7 @@ from deploy.local.errors import StackError
 from deploy.local.state import ServiceState, locked, read_state, write_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from deploy.local.state import State
 
@@ -91,14 +91,17 @@ class Fleet:
             state.services = staying
             write_state(self.root, state)
             present = {(each.name, each.replica) for each in staying}
-            for each in wanted:
-                if (each.name, each.replica) not in present:
-                    last = before.get((each.name, each.replica))
-                    state.services.append(
-                        self._spawn(each, state, last.port if last else each.port)
-                    )
-                    # At once: a process that is not written down could never be stopped.
-                    write_state(self.root, state)
+            missing = [each for each in wanted if (each.name, each.replica) not in present]
+            # Who finds its port taken must not take the next service's instead.
+            spoken_for = {each.port for each in staying} | {each.port for each in missing}
+            for each in missing:
+                last = before.get((each.name, each.replica))
+                port = last.port if last else each.port
+                service = self._spawn(each, port, spoken_for - {each.port, port})
+                spoken_for.add(service.port)
+                state.services.append(service)
+                # At once: a process that is not written down could never be stopped.
+                write_state(self.root, state)
 
     async def ready(self, say: Callable[[ServiceState], None]) -> None:
         """Return when every process is ready, saying each; an error names who is not, and why."""
@@ -115,7 +118,8 @@ class Fleet:
         async with locked(self.root):
             state = read_state(self.root)
             killed = await _stop(state.services)
-            state.services = []
+            for each in state.services:
+                each.process = None  # The port is kept for next time.
             write_state(self.root, state)
         return killed
 
@@ -124,8 +128,8 @@ class Fleet:
         suffix = f"-{service.replica}" if service.replica else ""
         return self.root / "logs" / f"{service.name}{suffix}.log"
 
-    def _spawn(self, wanted: Wanted, state: State, port: int) -> ServiceState:
-        free = ports.choose_port(port, taken={each.port for each in state.services})
+    def _spawn(self, wanted: Wanted, port: int, taken: Collection[int]) -> ServiceState:
+        free = ports.choose_port(port, taken=taken)
         service = ServiceState(
             name=wanted.name,
             replica=wanted.replica,

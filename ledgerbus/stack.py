@@ -154,7 +154,7 @@ def _service_row(service: ServiceState, why: str) -> Row:
         address=service.url,
         ready=not why,
         resident_bytes=resident_bytes(process) if process else None,
-        why=why if process else "its process is gone",
+        why=why if process else "its process is gone" if service.process else "stopped",
     )
 
 

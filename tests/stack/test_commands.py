@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deploy.local import StackError
-from deploy.local.state import State, state_file, write_state
+from deploy.local.state import State, read_state, state_file, write_state
 from ledgerbus.addresses import addresses
 from ledgerbus.errors import CommandError, Exit
 from ledgerbus.fleet import PROJECT, Fleet, service_names
@@ -112,7 +112,23 @@ async def test_a_service_that_ends_while_starting_is_named_with_its_log(stack: S
         await fleet.ready(lambda _: None)
     assert any("No module named services.nowhere" in line for line in failure.value.tail)
     assert await fleet.stop() == []
-    assert "nowhere" not in addresses(stack.root).services
+    assert addresses(stack.root).services == {}
+    await fleet.start(kafka, {}, replicas=1)
+
+
+async def test_ports_of_services_are_kept_and_never_shared(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path)
+    databases = {"nowhere": "postgresql://127.0.0.1:1/a", "elsewhere": "postgresql://127.0.0.1:1/b"}
+
+    async def ports() -> list[int]:
+        await fleet.start("127.0.0.1:1", databases, replicas=2)
+        return [service.port for service in read_state(tmp_path).services]
+
+    first = await ports()
+    assert len(set(first)) == 4
+    await fleet.stop()
+    assert await ports() == first
+    await fleet.stop()
 
 
 def test_every_service_with_a_main_is_started() -> None:
