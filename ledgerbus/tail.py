@@ -23,7 +23,7 @@ from ledgerbus.addresses import addresses
 from ledgerbus.errors import CommandError, Exit
 from ledgerbus.kafka import Stretch, Stretches, reader, records, stretches
 from ledgerbus.sending import now, topic_name
-from ledgerbus.telling import sentence
+from ledgerbus.telling import TOLD, sentence
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 NEWEST: Final = 200  # A screen or five; --limit asks for more.
 FOLLOW_MS: Final = 250
 RAW_SHOWN: Final = 60
+FIELDS_SHOWN: Final = 5
 KEY_SHOWN: Final = 8
 UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 COLOURS: Final = {
@@ -89,8 +90,8 @@ class Line:
         if self.event is None:
             line.append(f"{self.problem} {self.raw[:RAW_SHOWN]}", "red")
         else:
-            line.append(f"{self.kind.partition('.')[2]} ", colour)
-            line.append(sentence(self.kind, self.event))
+            line.append(f"{self.kind.split('.')[1]} ", colour)
+            line.append(in_words(self.kind, self.event))
         line.append(f"  {self.partition}@{self.offset}", "dim")
         return line
 
@@ -175,6 +176,14 @@ def line_of(record: ConsumerRecord[bytes | None, bytes | None]) -> Line:
         problem=problem,
         raw=raw,
     )
+
+
+def in_words(kind: str, event: dict[str, Any]) -> str:
+    """What a kind has words for in a sentence, any other as its first plain fields."""
+    if kind in TOLD:
+        return sentence(kind, event)
+    plain = [f"{name} {each}" for name, each in event.items() if each and isinstance(each, str)]
+    return ", ".join(plain[:FIELDS_SHOWN])
 
 
 async def newest(

@@ -114,3 +114,5 @@ _WORDS: Final[dict[str, Callable[[Body], str]]] = {
         f"{money(b.get('released'))} un-matched by {b.get('by')}"
     ),
 }
+TOLD: Final = frozenset(_WORDS)
+"""The kinds that have words of their own."""
