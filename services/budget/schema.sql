@@ -64,8 +64,7 @@ CREATE TABLE public.cases (
     CONSTRAINT nothing_is_held_before_it_is_reserved CHECK (((state = ANY (ARRAY['reserved'::text, 'spent'::text, 'released'::text])) OR (cardinality(budgets) = 0))),
     CONSTRAINT only_approved_money_is_reserved CHECK (((state <> 'reserved'::text) OR approved)),
     CONSTRAINT only_open_cases_wait CHECK (((cause_id IS NULL) OR (state = 'open'::text)))
-)
-WITH (fillfactor='70');
+);
 
 CREATE TABLE public.companies (
     company text NOT NULL,
