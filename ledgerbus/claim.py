@@ -14,12 +14,18 @@ from rich.console import Console
 from rich.table import Table as Sheet
 from rich.text import Text
 
+from contracts.claims import ClaimSubmitted
+from contracts.values import claim_id
 from ledgerbus.addresses import addresses
 from ledgerbus.calls import services
 from ledgerbus.errors import CommandError, Exit
+from ledgerbus.kafka import reader, records, stretches
+from ledgerbus.layout import load_layout, shipped
+from ledgerbus.sending import topic_name
 from ledgerbus.telling import money, sentence, service_of
 
 if TYPE_CHECKING:
+    from ledgerbus.addresses import Addresses
     from ledgerbus.calls import Services
 
 Document = dict[str, Any]
@@ -42,6 +48,7 @@ def _group() -> None:
 @app.command("show")
 def show_command(
     name: Annotated[str, typer.Argument(metavar="ID", help="A claim's id, or its source key.")],
+    source: Annotated[str, typer.Option(help="Whose key it is, where several use it.")] = "",
     *,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
@@ -49,16 +56,17 @@ def show_command(
 
     Examples: `ledgerbus claim show 8d0c2f0e-…`, `ledgerbus claim show T-2026-10-0042 --json`.
     """
-    told = asyncio.run(_whole(name))
+    told = asyncio.run(_whole(name, source))
     if as_json:
         typer.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2))
         return
     _show(Console(highlight=False), told)
 
 
-async def _whole(name: str) -> Document:
-    async with services(addresses()) as running:
-        claim = await find_claim(running, name)
+async def _whole(name: str, source: str) -> Document:
+    where = addresses()
+    async with services(where) as running:
+        claim = await find_claim(where, running, name, source)
         told: Document = {
             "claim": await running.get("claims", f"/v1/claims/{claim}"),
             "journey": (await running.get("claims", f"/v1/claims/{claim}/journey"))["steps"],
@@ -75,17 +83,18 @@ async def _whole(name: str) -> Document:
     return told
 
 
-async def find_claim(running: Services, name: str) -> str:
+async def find_claim(where: Addresses, running: Services, name: str, source: str = "") -> str:
     """The id of the claim with this id or source key; an error when there is none, or several."""
     try:
         return str(UUID(name))
     except ValueError:
         pass
-    found = [item async for item in running.items("claims", "/v1/claims", source_key=name)]
-    ids = {str(item["claim_id"]) for item in found}
-    if len(ids) == 1:
-        return ids.pop()
-    if not ids:
+    if source:
+        return str(claim_id(source, name))
+    found = await _known(running, name) or await _on_topic(where, name)
+    if len(found) == 1:
+        return next(iter(found))
+    if not found:
         raise CommandError(
             f"no claim is called '{name}'",
             why="claims has accepted none under this key",
@@ -93,11 +102,35 @@ async def find_claim(running: Services, name: str) -> str:
             code=Exit.NOT_FOUND,
         )
     raise CommandError(
-        f"{len(ids)} claims are called '{name}'",
-        why=", ".join(sorted(f"{item['claim_id']} of {item['source']}" for item in found)),
-        fix="use the id of the one you mean",
+        f"{len(found)} claims are called '{name}'",
+        why=", ".join(f"{claim} of {of}" for claim, of in sorted(found.items())),
+        fix="say whose you mean with --source, or use its id",
         code=Exit.CONFLICT,
     )
+
+
+async def _known(running: Services, key: str) -> dict[str, str]:
+    """Claims of this key from the sources whose layouts ship, with their sources."""
+    sources = {load_layout(name).source for name in shipped()}
+    ids = {str(claim_id(source, key)): source for source in sorted(sources)}
+    asked = [running.find("claims", f"/v1/claims/{claim}") for claim in ids]
+    answers = await asyncio.gather(*asked)
+    return {claim: ids[claim] for claim, there in zip(ids, answers, strict=True) if there}
+
+
+async def _on_topic(where: Addresses, key: str) -> dict[str, str]:
+    """Claims of this key from any source, found by reading what was submitted."""
+    topic = topic_name(ClaimSubmitted.topic)
+    kind, needle = ClaimSubmitted.kind.encode(), orjson.dumps(key)
+    found: dict[str, str] = {}
+    async with reader(where.kafka, [topic]) as consumer:
+        async for page in records(consumer, await stretches(consumer, [topic])):
+            for record in page:
+                if needle in record.value and dict(record.headers).get("ce_type") == kind:
+                    told = orjson.loads(record.value)
+                    if told["source_key"] == key:
+                        found[told["claim_id"]] = told["source"]
+    return found
 
 
 async def traces_of(running: Services, claim: str) -> set[str]:

@@ -104,7 +104,7 @@ async def _traces(name: str, where: Addresses, files: SpanFiles) -> set[str]:
         return {name}
     try:
         async with services(where) as running:
-            claim = await find_claim(running, name)
+            claim = await find_claim(where, running, name)
             told = await traces_of(running, claim)
     except CommandError as problem:
         if problem.code != Exit.UNREACHABLE:

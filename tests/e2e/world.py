@@ -237,9 +237,15 @@ class World:
         await quiet(self.where, within_s=2 * WITHIN)
 
     async def proof(self) -> Proof:
-        """The proof over everything, once nothing is under way."""
-        await self.settle()
-        return await proven(self.where)
+        """The proof over everything, once every command is answered and nothing is under way."""
+
+        async def answered() -> Proof | None:
+            await self.settle()
+            proof = await proven(self.where)
+            return None if proof.reading.unanswered else proof
+
+        proof: Proof = await eventually(answered, within=WITHIN)
+        return proof
 
     async def command(self, *arguments: str, code: int = 0) -> Any:
         """Run the command line as a person would; its JSON, or its text."""
