@@ -93,13 +93,12 @@ class Fleet:
             present = {(each.name, each.replica) for each in staying}
             missing = [each for each in wanted if (each.name, each.replica) not in present]
             # Who finds its port taken must not take the next service's instead.
-            spoken_for = {each.port for each in staying} | {each.port for each in missing}
+            defaults = {each.port for each in missing}
             for each in missing:
                 last = before.get((each.name, each.replica))
                 port = last.port if last else each.port
-                service = self._spawn(each, port, spoken_for - {each.port, port})
-                spoken_for.add(service.port)
-                state.services.append(service)
+                given = {service.port for service in state.services}
+                state.services.append(self._spawn(each, port, defaults - {port} | given))
                 # At once: a process that is not written down could never be stopped.
                 write_state(self.root, state)
 
