@@ -27,7 +27,7 @@ from services.claims.domain import CORRECTABLE, Claim, Facts, Own, State, settle
 from services.claims.policy.validation import UNKNOWN, Entry, MasterData, faults, references
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from uuid import UUID
 
     from contracts.claims import ClaimLine
@@ -116,10 +116,11 @@ def prints_of(commands: Iterable[Command]) -> set[int]:
     }
 
 
-def print_of(claim: SubmitClaim, line: ClaimLine) -> int:
+def print_of(claim: SubmitClaim | ClaimSubmitted, line: ClaimLine) -> int:
     """Eight bytes, equal for the same employee, date, gross amount, currency and merchant."""
     merchant = " ".join(line.merchant.casefold().split())
-    parts = (claim.company, claim.employee, str(line.date), str(line.gross), merchant)
+    amount = f"{line.gross.minor} {line.gross.currency}"
+    parts = (claim.company, claim.employee, str(line.date), amount, merchant)
     digest = blake2b("\x1f".join(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
 
@@ -131,26 +132,25 @@ def judge(commands: Sequence[tuple[Command, datetime]], desk: Desk) -> list[Verd
     """
     verdicts = []
     for command, since in commands:
-        verdict = _judge(command, desk, may_wait=since > desk.patience)
-        _put(desk, id_of(command), verdict)
+        number = id_of(command)
+        verdict = _judge(command, number, desk, may_wait=since > desk.patience)
+        _put(desk, number, verdict)
         verdicts.append(verdict)
     return verdicts
 
 
-def _judge(command: Command, desk: Desk, *, may_wait: bool) -> Verdict:
-    number = id_of(command)
+def _judge(command: Command, number: UUID, desk: Desk, *, may_wait: bool) -> Verdict:
     if number in desk.held:
         return Verdict(Outcome.HELD)
     file = desk.files.get(number, {})
     if isinstance(command, WithdrawClaim):
         return withdraw(command, file)
     known = _accepted(file).get(command.revision)
-    digest = digest_of(command)
-    if known is not None and known.digest == digest:
+    if known is not None and known.digest == digest_of(_submitted(command, number)):
         return Verdict(Outcome.DUPLICATE, claim=known)
     reasons = _identity(command, file) or faults(command, desk.master, desk.now)
     if not reasons:
-        return _accept(command, desk, file.get(command.revision), digest)
+        return _accept(_submitted(command, number), desk.twins, file.get(command.revision))
     if may_wait and any(reason.code in UNKNOWN for reason in reasons):
         return Verdict(Outcome.HELD)
     return refuse(command, reasons)
@@ -170,9 +170,13 @@ def _accepted(file: File) -> File:
     return {number: claim for number, claim in file.items() if claim.state is not State.AWAITED}
 
 
-def digest_of(command: SubmitClaim) -> bytes:
-    """Sixteen bytes that tell the same content from another."""
-    return blake2b(command.model_dump_json().encode(), digest_size=16).digest()
+def digest_of(claim: ClaimSubmitted) -> bytes:
+    """Sixteen bytes that tell the same content (warnings apart) from another."""
+    return _digest(claim.model_dump_json().encode())
+
+
+def _digest(document: bytes) -> bytes:
+    return blake2b(document, digest_size=16).digest()
 
 
 def _identity(command: SubmitClaim, file: File) -> list[Reason]:
@@ -204,12 +208,19 @@ def _refusal(code: str, detail: str, pointer: str | None, figures: Mapping[str, 
     return Reason(code=code, detail=detail, who="claimant", pointer=pointer, figures=dict(figures))
 
 
-def _accept(command: SubmitClaim, desk: Desk, former: Claim | None, digest: bytes) -> Verdict:
-    fact = _submitted(command, _warnings(command, desk.twins))
+def _accept(
+    fact: ClaimSubmitted, twins: Mapping[int, Sequence[UUID]], former: Claim | None
+) -> Verdict:
     document = fact.model_dump_json().encode()
+    digest = _digest(document)
     if len(document) > MAX_DOCUMENT:
         detail = f"the claim has {len(document)} bytes, at most {MAX_DOCUMENT} are carried"
-        return refuse(command, [_refusal("TOO_LARGE", detail, None, {"bytes": str(len(document))})])
+        return refuse(fact, [_refusal("TOO_LARGE", detail, None, {"bytes": str(len(document))})])
+    prints = {line.line: print_of(fact, line) for line in fact.lines}
+    warnings = list(_warnings(fact.claim_id, prints, twins))[:MAX_WARNINGS]
+    if warnings:
+        fact = fact.model_copy(update={"warnings": warnings})
+        document = fact.model_dump_json().encode()
     before = former or Claim(fact.claim_id, fact.revision, fact.company, fact.total)
     after = replace(
         before,
@@ -221,18 +232,13 @@ def _accept(command: SubmitClaim, desk: Desk, former: Claim | None, digest: byte
         employee=fact.employee,
         digest=digest,
     )
-    return Verdict(
-        Outcome.ACCEPTED,
-        facts=(fact, *settled(before, after)),
-        claim=after,
-        document=document,
-        prints=frozenset(print_of(command, line) for line in command.lines),
-    )
+    said: tuple[Own, ...] = (fact, *settled(before, after))
+    return Verdict(Outcome.ACCEPTED, said, after, document, frozenset(prints.values()))
 
 
-def _submitted(command: SubmitClaim, warnings: list[DuplicateWarning]) -> ClaimSubmitted:
+def _submitted(command: SubmitClaim, number: UUID) -> ClaimSubmitted:
     return ClaimSubmitted(
-        claim_id=id_of(command),
+        claim_id=number,
         revision=command.revision,
         source=command.source,
         source_key=command.source_key,
@@ -243,29 +249,27 @@ def _submitted(command: SubmitClaim, warnings: list[DuplicateWarning]) -> ClaimS
         purpose=command.purpose,
         lines=command.lines,
         total=command.total,
-        warnings=warnings,
     )
 
 
-def _warnings(command: SubmitClaim, twins: Mapping[int, Sequence[UUID]]) -> list[DuplicateWarning]:
+def _warnings(
+    own: UUID, prints: Mapping[int, int], twins: Mapping[int, Sequence[UUID]]
+) -> Iterator[DuplicateWarning]:
     """Lines that another claim has as well, with those claims, the first known ones first."""
-    own = id_of(command)
-    warnings = []
-    for line in command.lines:
-        others = [one for one in twins.get(print_of(command, line), ()) if one != own]
+    for line, mark in prints.items():
+        others = [one for one in twins.get(mark, ()) if one != own]
         if others:
             named = list(dict.fromkeys(others))[:MAX_TWINS]
-            warnings.append(DuplicateWarning(line=line.line, claims=named))
-    return warnings[:MAX_WARNINGS]
+            yield DuplicateWarning(line=line, claims=named)
 
 
-def refuse(command: SubmitClaim, reasons: list[Reason]) -> Verdict:
+def refuse(command: SubmitClaim | ClaimSubmitted, reasons: list[Reason]) -> Verdict:
     """The word that a claim is not taken, and every reason why."""
     fact = ClaimRefused(
         source=command.source,
         source_key=command.source_key,
         revision=command.revision,
-        claim_id=id_of(command),
+        claim_id=claim_id(command.source, command.source_key),
         company=command.company,
         reasons=bounded(reasons),
         total=command.total,

@@ -147,21 +147,24 @@ def _not_functional(currency: str, functional: str, pointer: str) -> Reason:
 
 def _line_amounts(line: ClaimLine, at: str) -> Iterator[Reason]:
     net, tax, gross = line.net.minor, line.tax.minor, line.gross.minor
-    figures = {"net": str(line.net), "tax": str(line.tax), "gross": str(line.gross)}
     if net + tax != gross:
         found = Money(net + tax, line.gross.currency)
         detail = f"net and tax make {found}, gross is {line.gross}"
-        more = figures | {"difference": str(line.gross - found)}
-        yield _reason("SUM_MISMATCH", "claimant", detail, f"{at}/gross", more)
+        figures = _figures(line) | {"difference": str(line.gross - found)}
+        yield _reason("SUM_MISMATCH", "claimant", detail, f"{at}/gross", figures)
     if gross == 0:
         detail = f"line {line.line} claims nothing"
-        yield _reason("AMOUNT_ZERO", "claimant", detail, f"{at}/gross", figures)
-    if len({amount > 0 for amount in (net, tax, gross) if amount}) > 1:
+        yield _reason("AMOUNT_ZERO", "claimant", detail, f"{at}/gross", _figures(line))
+    if min(net, tax, gross) < 0 < max(net, tax, gross):
         detail = "net, tax and gross must all be positive, or all negative"
-        yield _reason("SIGN_MISMATCH", "claimant", detail, at, figures)
+        yield _reason("SIGN_MISMATCH", "claimant", detail, at, _figures(line))
     elif abs(tax) > abs(net):
         detail = f"the tax {line.tax} is more than the net amount {line.net}"
-        yield _reason("TAX_EXCEEDS_NET", "claimant", detail, f"{at}/tax", figures)
+        yield _reason("TAX_EXCEEDS_NET", "claimant", detail, f"{at}/tax", _figures(line))
+
+
+def _figures(line: ClaimLine) -> dict[str, str]:
+    return {"net": str(line.net), "tax": str(line.tax), "gross": str(line.gross)}
 
 
 def _exchange(line: ClaimLine, at: str) -> Iterator[Reason]:
