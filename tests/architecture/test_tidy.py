@@ -21,8 +21,8 @@ NOUNS = {
     "reconcile": {"matching", "statements"},
 }
 USUAL = {
-    "README.md", "__init__.py", "__main__.py", "domain.py", "store.py", "store", "handlers.py", "api.py",
-    "jobs.py", "invariants.sql", "schema.sql", "migrations",
+    "README.md", "__init__.py", "__main__.py", "domain.py", "store.py", "store", "handlers.py",
+    "api.py", "jobs.py", "invariants.sql", "schema.sql", "migrations",
 }  # fmt: skip
 
 BANNED = {
