@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path  # noqa: TC003 - typer reads it
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -170,9 +171,9 @@ def _progress(source: ClaimFile) -> Iterator[Callable[[], None]]:
 def summary(source: ClaimFile, tally: Tally, *, seconds: float, sent: bool) -> dict[str, Any]:
     """What happened, as one document; amounts as decimal texts."""
     layout = source.layout
-    proof = f"ledgerbus prove --file {source.path} --layout {layout.name}"
-    again = f"ledgerbus import claims {source.path} --layout {layout.name}"
-    company = f" --company {source.company}" if source.company else ""
+    named = f"{quote(str(source.path))} --layout {quote(layout.name)}"
+    proof, again = f"ledgerbus prove --file {named}", f"ledgerbus import claims {named}"
+    company = f" --company {quote(source.company)}" if source.company else ""
     return {
         "file": source.path.name,
         "layout": layout.name,

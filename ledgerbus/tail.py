@@ -34,7 +34,7 @@ NEWEST: Final = 200  # A screen or five; --limit asks for more.
 FOLLOW_MS: Final = 250
 RAW_SHOWN: Final = 60
 FIELDS_SHOWN: Final = 5
-KEY_SHOWN: Final = 8
+KEY_SHOWN: Final = 12  # Most keys of other systems; of a claim id enough to tell it apart.
 UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 COLOURS: Final = {
     "claims": "cyan",

@@ -221,7 +221,7 @@ def _rules() -> Iterator[Event]:
         ("entertainment", ["category = entertainment"], [manager, owner]),
         ("over-budget", ["budget = over"], [manager, owner]),
         ("company-cards", ["paid_by = company_card"], []),
-        ("small", ["total <= 1500"], []),
+        ("small", ["total <= 3000"], []),
         ("manager", [], [manager]),
     )
     for place, (rule, conditions, steps) in enumerate(table, start=1):
