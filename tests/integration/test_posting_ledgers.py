@@ -3,26 +3,29 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
-from contracts.posting import EntryFailed, EntryPosted, EntryReversed, JournalEntryRecorded
-from services.posting.domain import Absent, Posted, Refused, Unknown
+from contracts.posting import EntryFailed, EntryPosted, JournalEntryRecorded
 from services.posting.erp.http_journal import HttpJournal
 from services.posting.erp.port import LedgerSettings
 from services.posting.handlers import post_claims
-from services.posting.jobs import call_ledgers, carry_out, decide_again
+from services.posting.jobs import call_ledgers, carry_out
 from tests.support import TRACEPARENT, client_of, eventually, given, said, violations
 from tests.support.ledger_server import Do, LedgerServer, a_ledger_server
+from tests.support.posting_ledgers import (
+    EXECUTED,
+    LOST,
+    TIMEOUT_S,
+    an_intent,
+    make_due,
+    states,
+    work,
+)
 from tests.support.posting_values import (
-    COMPANY,
-    a_chart,
     a_claim,
-    a_line,
-    cny,
-    drafted,
     organised,
     reserved,
     stages,
@@ -35,29 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from chassis.db import Database
-    from contracts.claims import ClaimSubmitted
     from services.posting.domain import Finding, JournalEntry, Outcome
 
     Making = Callable[[str], Awaitable[Database]]
-
-TIMEOUT_S = 0.3  # Of a test; whatever hangs is given up after it.
-LOST = [
-    Do.FAIL_BEFORE,
-    Do.HANG_BEFORE,
-    Do.DROP_BEFORE,
-    Do.FORBID,
-    Do.THROTTLE,
-    Do.PROXY_404,
-]
-EXECUTED = [
-    Do.FAIL_AFTER,
-    Do.HANG_AFTER,
-    Do.DROP_AFTER,
-    Do.GARBAGE_AFTER,
-    Do.NUMBERLESS_AFTER,
-    Do.OTHER_KEY_AFTER,
-    Do.DRIP_AFTER,
-]
 
 
 @pytest.fixture
@@ -69,37 +52,6 @@ async def books(database_of: Making) -> Database:
 async def ledger() -> AsyncIterator[LedgerServer]:
     async with a_ledger_server() as server:
         yield server
-
-
-async def make_due(database: Database) -> None:
-    async with database.transaction() as tx:
-        await tx.execute("UPDATE intents SET due_at = now() - interval '1 second'")
-
-
-async def work(database: Database, ledger: LedgerServer) -> None:
-    """Make everything due and carry it out once."""
-    await make_due(database)
-    settings = LedgerSettings(ledgers={"sap": ledger.address}, ledger_settle_s=0)
-    async with httpx.AsyncClient() as client:
-        port = HttpJournal(client, name="sap", address=ledger.address, timeout_s=TIMEOUT_S)
-        await carry_out(database, {"sap": port}, settings)
-
-
-async def states(database: Database, claim: ClaimSubmitted | None = None) -> dict[str, int]:
-    async with database.reader() as reader:
-        rows = await reader.fetch(
-            "SELECT state FROM intents WHERE $1::uuid IS NULL OR claim_id = $1",
-            claim.claim_id if claim else None,
-        )
-    return dict(Counter(row["state"] for row in rows))
-
-
-async def an_intent(database: Database) -> ClaimSubmitted:
-    claim = a_claim(a_line(1, 10000, 600, project="P-1"))
-    await tell(database, claim, reserved(claim))
-    assert await said(database) == []
-    assert await states(database) == {"intended": 1}
-    return claim
 
 
 async def test_another_ledgers_number_is_the_entrys(books: Database, ledger: LedgerServer) -> None:
@@ -335,124 +287,6 @@ async def test_the_job_reads_addresses_from_the_environment_and_empties_the_queu
     assert await states(books) == {"posted": 45}
 
 
-async def test_a_claim_withdrawn_before_the_call_is_never_sent(
-    books: Database, ledger: LedgerServer
-) -> None:
-    claim = await an_intent(books)
-    await tell(books, withdrawn(claim))
-    await work(books, ledger)
-    assert (ledger.calls, await said(books)) == ([], [])
-    assert (await stages(books), await states(books)) == (
-        {claim.claim_id: "withdrawn"},
-        {"cancelled": 1},
-    )
-    assert await violations("posting", books) == []
-
-
-async def test_a_claim_withdrawn_after_a_lost_call_is_not_sent_again(
-    books: Database, ledger: LedgerServer
-) -> None:
-    ledger.puts.append(Do.DROP_BEFORE)
-    claim = await an_intent(books)
-    await work(books, ledger)
-    await tell(books, withdrawn(claim))
-    assert await stages(books) == {claim.claim_id: "recalled"}
-    await work(books, ledger)
-    assert [method for method, _ in ledger.calls] == ["PUT", "GET"]
-    assert (ledger.executed, await said(books)) == ([], [])
-    assert await stages(books) == {claim.claim_id: "withdrawn"}
-    assert await violations("posting", books) == []
-
-
-@pytest.mark.parametrize("do", [Do.HANG_AFTER, Do.FAIL_AFTER])
-async def test_a_claim_withdrawn_during_an_executed_call_is_posted_and_reversed(
-    books: Database, ledger: LedgerServer, do: Do
-) -> None:
-    ledger.puts.append(do)
-    claim = await an_intent(books)
-    await work(books, ledger)
-    await tell(books, withdrawn(claim))
-    await work(books, ledger)
-    await decide_again(books)
-    await work(books, ledger)
-    posting, _, reversal, record = await said(books)
-    assert isinstance(posting, EntryPosted)
-    assert isinstance(reversal, EntryReversed)
-    assert isinstance(record, JournalEntryRecorded)
-    assert reversal.reverses == record.reverses == posting.entry_id
-    assert reversal.entry_number == "SAP-5101"
-    assert ledger.keys() == [f"{claim.claim_id}:1:post", f"{claim.claim_id}:1:reverse"]
-    assert ledger.executed[1][1]["reverses"] == "SAP-5100"
-    assert await stages(books) == {claim.claim_id: "reversed"}
-    assert await violations("posting", books) == []
-
-
-async def test_a_claim_withdrawn_while_its_call_is_refused_says_nothing(
-    books: Database, ledger: LedgerServer
-) -> None:
-    ledger.puts.append(Do.REFUSE_WHEN_RELEASED)
-    claim = await an_intent(books)
-    settings = LedgerSettings(ledgers={"sap": ledger.address})
-    async with httpx.AsyncClient() as client:
-        port = HttpJournal(client, name="sap", address=ledger.address, timeout_s=60)
-        call = asyncio.create_task(carry_out(books, {"sap": port}, settings))
-        await eventually(lambda: ledger.calls)
-        await tell(books, withdrawn(claim))
-        assert await stages(books) == {claim.claim_id: "recalled"}
-        ledger.release()
-        await call
-    assert await said(books) == []
-    assert (await stages(books), await states(books)) == (
-        {claim.claim_id: "withdrawn"},
-        {"refused": 1},
-    )
-    assert await violations("posting", books) == []
-
-
-@pytest.mark.parametrize("do", [Do.ACCEPT, Do.HANG_AFTER, Do.FAIL_BEFORE])
-async def test_a_posted_claim_is_reversed_in_the_ledger_that_has_it(
-    books: Database, ledger: LedgerServer, do: Do
-) -> None:
-    claim = await an_intent(books)
-    await work(books, ledger)
-    await said(books)
-    ledger.puts.append(do)
-    await tell(books, withdrawn(claim), withdrawn(claim))
-    assert await stages(books) == {claim.claim_id: "reversing"}
-    await decide_again(books)
-    await work(books, ledger)
-    await work(books, ledger)
-    reversal, record = await said(books)
-    assert isinstance(reversal, EntryReversed)
-    assert isinstance(record, JournalEntryRecorded)
-    assert (reversal.total, record.total) == (cny(10600), cny(10600))
-    assert len(ledger.executed) == 2
-    assert await violations("posting", books) == []
-
-
-async def test_a_refused_reversal_calls_for_a_person_who_may_send_it_again(
-    books: Database, ledger: LedgerServer
-) -> None:
-    claim = await an_intent(books)
-    await work(books, ledger)
-    ledger.puts.append(Do.REFUSE)
-    await tell(books, withdrawn(claim))
-    await work(books, ledger)
-    await said(books)
-    assert await stages(books) == {claim.claim_id: "reversing"}
-    assert [found["invariant"] for found in await violations("posting", books)] == ["intents-move"]
-    key = f"{claim.claim_id}:1:reverse"
-    body: dict[str, Any] = {"key": key, "by": "E-7", "because": "account unblocked"}
-    async with client_of("posting", books) as http:
-        other = await http.post("/v1/intents/send-again", json=body | {"key": "x"})
-        answer = await http.post("/v1/intents/send-again", json=body)
-    assert (other.status_code, other.json()["code"]) == (409, "INTENT_NOT_REFUSED")
-    assert answer.json() == {"key": key, "state": "intended"}
-    await work(books, ledger)
-    assert next(fact.kind for fact in await said(books)) == "posting.entry-reversed.v1"
-    assert await violations("posting", books) == []
-
-
 async def test_intents_are_read_page_by_page(books: Database) -> None:
     claims = [a_claim() for _ in range(5)]
     await tell_batch(books, claims)
@@ -463,38 +297,3 @@ async def test_intents_are_read_page_by_page(books: Database) -> None:
     keys = [intent["key"] for intent in first["items"] + second["items"]]
     assert keys == sorted(f"{claim.claim_id}:1:post" for claim in claims)
     assert second["next"] is None
-
-
-def an_entry() -> JournalEntry:
-    found = drafted(a_claim(), a_chart(ledgers={COMPANY: "sap"}))
-    assert not isinstance(found, tuple)
-    return found
-
-
-@pytest.mark.parametrize(
-    ("method", "do", "outcome"),
-    [
-        ("post", Do.ACCEPT, Posted),
-        ("post", Do.REFUSE, Refused),
-        *(("post", do, Unknown) for do in (*LOST, *EXECUTED)),
-        ("find", Do.ACCEPT, Absent),
-        ("find", Do.REFUSE, Unknown),
-        *(("find", do, Unknown) for do in LOST),
-    ],
-)
-async def test_only_a_clear_answer_counts(
-    ledger: LedgerServer, method: str, do: Do, outcome: type
-) -> None:
-    ledger.puts.append(do)
-    ledger.gets.append(do)
-    entry = an_entry()
-    async with httpx.AsyncClient() as client:
-        port = HttpJournal(client, name="sap", address=ledger.address, timeout_s=TIMEOUT_S)
-        answer = await (port.post(entry) if method == "post" else port.find(entry.key))
-    assert isinstance(answer, outcome)
-
-
-async def test_an_address_that_is_none_is_an_unknown_outcome() -> None:
-    async with httpx.AsyncClient() as client:
-        port = HttpJournal(client, name="sap", address="nowhere", timeout_s=TIMEOUT_S)
-        assert isinstance(await port.post(an_entry()), Unknown)
