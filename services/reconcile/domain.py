@@ -196,8 +196,10 @@ class Payment:
 
     match_id: UUID
     entry_id: UUID
-    line: BankLine
+    line_id: UUID
+    booked_on: date
     amount_minor: int
+    line: BankLine | None = None
 
 
 @dataclass(frozen=True, slots=True)

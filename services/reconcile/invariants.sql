@@ -9,16 +9,12 @@ WHERE allocated_minor <> coalesce(shares.minor, 0)
     OR allocated_minor NOT BETWEEN least(total_minor, 0) AND greatest(total_minor, 0)
 
 -- invariant: line-allocated-to-the-cent: The shares and differences of a matched line are exactly what it pays.
-SELECT lines.line_id AS subject,
-    'pays ' || -lines.amount_minor || ', shares ' || coalesce(shares.minor, 0) || ', differences ' || coalesce(others.minor, 0) AS detail
-FROM lines
-LEFT JOIN matches ON matches.line_id = lines.line_id AND undone_at IS NULL
-LEFT JOIN (SELECT match_id, sum(amount_minor) AS minor FROM allocations GROUP BY match_id) AS shares
-    ON shares.match_id = matches.match_id
-LEFT JOIN (SELECT match_id, sum(amount_minor) AS minor FROM differences GROUP BY match_id) AS others
-    ON others.match_id = matches.match_id
-WHERE coalesce(shares.minor, 0) + coalesce(others.minor, 0)
-    <> CASE WHEN state = 'matched' THEN -lines.amount_minor ELSE 0 END
+SELECT line_id AS subject, 'shares and differences miss it by ' || sum(minor) AS detail
+FROM (
+    SELECT line_id, amount_minor AS minor FROM lines WHERE state = 'matched'
+    UNION ALL SELECT line_id, amount_minor FROM matches JOIN allocations USING (match_id) WHERE undone_at IS NULL
+    UNION ALL SELECT line_id, amount_minor FROM matches JOIN differences USING (match_id) WHERE undone_at IS NULL
+) AS parts GROUP BY line_id HAVING sum(minor) <> 0
 
 -- invariant: line-has-one-fate: A line is matched, waits with exactly one open exception, or was dismissed.
 SELECT lines.line_id AS subject, lines.state || ' with ' || count(exceptions.exception_id) || ' open exceptions' AS detail
@@ -45,11 +41,13 @@ FROM items WHERE reversed_by IS NULL GROUP BY claim_id, revision HAVING count(*)
 
 -- invariant: return-within-its-payment: What came back of a payment is never more than was paid.
 SELECT paid.match_id || ' to ' || paid.entry_id AS subject,
-    'paid ' || paid.amount_minor || ', left ' || standing.amount_minor AS detail
-FROM allocations AS paid JOIN standing_payments AS standing
-    ON standing.match_id = paid.match_id AND standing.entry_id = paid.entry_id
-WHERE paid.returns IS NULL
-    AND standing.amount_minor NOT BETWEEN least(paid.amount_minor, 0) AND greatest(paid.amount_minor, 0)
+    'paid ' || paid.amount_minor || ', returned ' || back.minor AS detail
+FROM (
+    SELECT returns, entry_id, sum(amount_minor) AS minor FROM matches JOIN allocations USING (match_id)
+    WHERE kind = 'return' AND undone_at IS NULL GROUP BY returns, entry_id
+) AS back
+JOIN allocations AS paid ON paid.match_id = back.returns AND paid.entry_id = back.entry_id
+WHERE paid.amount_minor + back.minor NOT BETWEEN least(paid.amount_minor, 0) AND greatest(paid.amount_minor, 0)
 
 -- invariant: mentions-only-of-waiting-lines: The references kept for later entries belong to lines that wait.
 SELECT mentions.line_id AS subject, mentions.reference_key AS detail

@@ -10,7 +10,6 @@ from xml.sax.saxutils import escape
 from contracts.envelope import Cause
 from contracts.masterdata import CompanyDefined
 from contracts.posting import EntryPosted, EntryReversed
-from contracts.reconcile import BankLine
 from contracts.values import Money, PaidBy, claim_id
 from services.reconcile.domain import Booking, Item, Line, Payment, Statement
 from services.reconcile.matching.lines import lines_of
@@ -125,14 +124,7 @@ def a_line(minor: int = -10_000, *references: str, **changes: Any) -> Line:
 def a_payment(item: Item, minor: int | None = None, *, on: date = DAY) -> Payment:
     """A payment of an item, seen on a line of its own."""
     amount = item.total_minor if minor is None else minor
-    line = BankLine(
-        account=ACCOUNT,
-        statement="2026-02",
-        line_id=new_id(),
-        booked_on=on,
-        amount=Money(-amount, item.currency),
-    )
-    return Payment(new_id(), item.entry_id, line, amount)
+    return Payment(new_id(), item.entry_id, new_id(), on, amount)
 
 
 def an_xml_entry(

@@ -74,7 +74,7 @@ class Board:
             board.items[item.entry_id] = item
             for key in keys_of(item):
                 board._named.setdefault((item.company, key), []).append(item.entry_id)
-        for payment in sorted(payments, key=lambda paid: (paid.line.booked_on, paid.line.line_id)):
+        for payment in sorted(payments, key=lambda paid: (paid.booked_on, paid.line_id)):
             board.payments.setdefault(payment.entry_id, []).append(payment)
         return board
 
@@ -105,7 +105,9 @@ class Board:
         self.items[after.entry_id] = after
         payments = self.payments.setdefault(after.entry_id, [])
         if share.returns is None:
-            payments.append(Payment(match_id, after.entry_id, line.shown, share.amount_minor))
+            payments.append(
+                Payment(match_id, after.entry_id, line.line_id, line.booked_on, share.amount_minor)
+            )
         else:
             self.payments[after.entry_id] = list(_less(payments, share))
         return Allocation(after, share.amount_minor, after.open_minor, share.returns)

@@ -48,6 +48,10 @@ def settle_by_hand(
             "given": str(Money(total, line.currency)),
         }
         return Finding("SUM_MISMATCH", "claims + differences is not what the line pays", figures)
+    named = [*(one.claim_id for one in given), *(kind for kind, _ in differences)]
+    if len(set(named)) != len(named) or not all(minor for _, minor in differences):
+        detail = "name each claim and each kind of difference once, and nothing for nothing"
+        return Finding("DECISION_MIXED", detail, {"parts": str(len(named))})
     shares: list[Share] = []
     for one in given:
         share = _share(board, line, one)
@@ -55,10 +59,9 @@ def settle_by_hand(
             return share
         shares.append(share)
     kinds = {share.returns is not None for share in shares}
-    claims = {one.claim_id for one in given}
-    if len(kinds) != 1 or len(claims) != len(given):
-        detail = "a line pays claims or brings payments back, each claim once"
-        return Finding("CLAIMS_MIXED", detail, {"claims": str(len(given))})
+    if len(kinds) != 1:
+        detail = "a line either pays claims or brings payments back"
+        return Finding("DECISION_MIXED", detail, {"parts": str(len(named))})
     proposal = Proposal(
         rule="person",
         shares=tuple(shares),

@@ -16,6 +16,7 @@ _TOKENS_MAX: Final = 80  # Of one text; a bank's text has four lines of 35 chara
 _RUN_CHARS_MIN: Final = 6
 _RUN_CHARS_MAX: Final = 40  # A reference has at most 30, and may be glued to a tag of the bank.
 _RUN_DIGITS_MIN: Final = 4  # A run of text without four digits is a word, not a reference.
+_RUN_TOKENS_MAX: Final = 6  # A reference of three parts, with spaces strewn in.
 _CODE_CHARS_MIN: Final = 3
 _NAME_TOKENS_MAX: Final = 4
 _NAME_WIDTH_MIN: Final = 4  # Two Chinese characters, or four letters: less proves nothing.
@@ -43,12 +44,15 @@ def exact_keys(references: Iterable[str]) -> frozenset[str]:
 
 
 def text_keys(texts: Iterable[str]) -> frozenset[str]:
-    """Every run of neighbouring words that could be a reference, spaces and punctuation ignored."""
+    """Every run of neighbouring words that could be a reference, spaces and punctuation ignored.
+
+    It ends in a digit, as numbers do.
+    """
     return frozenset(
         run
         for text in texts
         for run in _runs([token.replace("O", "0") for token in _tokens(text)], _RUN_CHARS_MIN)
-        if sum(map(str.isdigit, run)) >= _RUN_DIGITS_MIN
+        if run[-1].isdigit() and sum(map(str.isdigit, run)) >= _RUN_DIGITS_MIN
     )
 
 
@@ -87,7 +91,7 @@ def _tokens(text: str) -> list[str]:
 def _runs(tokens: Sequence[str], shortest: int) -> Iterator[str]:
     for start in range(len(tokens)):
         run = ""
-        for token in tokens[start:]:
+        for token in tokens[start : start + _RUN_TOKENS_MAX]:
             run += token
             if len(run) > _RUN_CHARS_MAX:
                 break

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from contracts.reconcile import ExceptionOpened
+from contracts.reconcile import BankLine, ExceptionOpened
 from contracts.values import Money
 from services.reconcile.domain import Finding
 
@@ -23,7 +23,7 @@ class PaidReversal:
 
     exception_id: UUID
     item: Item
-    payment: Payment
+    line: BankLine
     finding: Finding
     reversal: EntryReversed
 
@@ -33,9 +33,9 @@ class PaidReversal:
         return ExceptionOpened(
             exception_id=self.exception_id,
             company=self.item.company,
-            account=self.payment.line.account,
-            statement=self.payment.line.statement,
-            bank_line=self.payment.line,
+            account=self.line.account,
+            statement=self.line.statement,
+            bank_line=self.line,
             reason=self.finding.reason,
             candidates=list(self.finding.candidates),
         )
@@ -59,8 +59,9 @@ def turn_back(
         if item.reversed_by is None and item.entry_id not in closed:
             closed[item.entry_id] = reversal.entry_id
             for payment in payments.get(item.entry_id, ())[-1:]:
-                finding = _finding(item, reversal)
-                paid.append(PaidReversal(new_id(), item, payment, finding, reversal))
+                if payment.line is not None:
+                    finding = _finding(item, reversal)
+                    paid.append(PaidReversal(new_id(), item, payment.line, finding, reversal))
     return closed, paid
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from contracts.values import Money
-from services.reconcile.domain import Finding, Item, Line, Match
+from services.reconcile.domain import MAX_CANDIDATES, Finding, Item, Line, Match
 from services.reconcile.matching.board import Board, Proposal, Share, keys_of, nearness, same_sign
 from services.reconcile.matching.keys import key_of, name_key, party_keys, shape_of
 from services.reconcile.matching.sums import MAX_TERMS, subsets
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 DAYS_BEFORE: Final = 3  # A card is charged before its claim exists, never long before the expense.
 DAYS_AFTER: Final = 60  # Month-end plus a payment run that was skipped.
-_PARTY_ITEMS_MAX: Final = 500  # A payee with more open items has chance sums without end.
+_TWINS_MAX: Final = 20  # Of one payee and amount; with more, nothing but a reference tells.
+_PARTY_ITEMS_MAX: Final = 100  # A payee with more open items has chance sums without end.
 _SUGGESTIONS: Final = 10
 
 
@@ -37,9 +38,22 @@ class _Seen:
         return cls(line, parties, frozenset(map(shape_of, line.keys)) if parties else frozenset())
 
 
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """What a line could pay: each option an answer of its own, or a crowd of equal items."""
+
+    options: Sequence[Proposal] = ()
+    crowd: Sequence[Item] = ()
+
+    @property
+    def entries(self) -> set[UUID]:
+        """All entries that this line may be about."""
+        return {share.item.entry_id for option in self.options for share in option.shares}
+
+
 @dataclass(slots=True)
 class _Open:
-    """The open items, by what an unnamed line can know of them: payee and amount."""
+    """The open items, by what an unnamed line can know of them; each list in the items' order."""
 
     by_party: dict[tuple[str, str, str], dict[int, list[Item]]] = field(default_factory=dict)
     by_amount: dict[tuple[str, str, int], list[Item]] = field(default_factory=dict)
@@ -57,16 +71,14 @@ class _Open:
                     amounts.setdefault(item.open_minor, []).append(item)
         return index
 
-    def with_amount(self, seen: _Seen) -> list[Item]:
-        """The possible items of the line's payees whose open amount is the line's."""
-        line = seen.line
-        found = {
-            item.entry_id: item
-            for key in seen.parties
-            for item in self._party(line, key).get(line.pays_minor, ())
-            if _possible(seen, item)
-        }
-        return sorted(found.values(), key=lambda item: item.order)
+    def with_amount(self, seen: _Seen) -> list[list[Item]]:
+        """Per payee that the line names, the items whose open amount is the line's."""
+        amount = seen.line.pays_minor
+        return [
+            found
+            for key in sorted(seen.parties)
+            if (found := self._party(seen.line, key).get(amount, []))
+        ]
 
     def of_payees(self, seen: _Seen) -> list[list[Item]]:
         """The possible items of each of the line's payees."""
@@ -100,31 +112,47 @@ def settle_unnamed(
     for choices in (_single_items, _sums):
         index = _Open.of(board.items.values())
         chosen = [(seen, choices(seen, index)) for seen in pending]
-        wanted = Counter(entry_id for _, options in chosen for entry_id in _entries(options))
+        wanted = _wanted([choice for _, choice in chosen])
         pending = []
-        for seen, options in chosen:
-            if not options:
+        for seen, choice in chosen:
+            if not choice.options and not choice.crowd:
                 pending.append(seen)
-            elif len(options) == 1 and all(wanted[entry] == 1 for entry in _entries(options)):
-                matches.append(board.settle(seen.line, options[0], new_id))
+            elif len(choice.options) == 1 and all(wanted[entry] == 1 for entry in choice.entries):
+                matches.append(board.settle(seen.line, choice.options[0], new_id))
             else:
-                findings.append((seen.line, _ambiguous(seen.line, options)))
+                findings.append((seen.line, _ambiguous(seen.line, choice)))
     index = _Open.of(board.items.values())
     return matches, [*findings, *((seen.line, _nothing(seen.line, index)) for seen in pending)]
 
 
-def _entries(options: Sequence[Proposal]) -> set[UUID]:
-    return {share.item.entry_id for option in options for share in option.shares}
+def _wanted(choices: Iterable[_Choice]) -> Counter[UUID]:
+    """How many lines want each entry; whatever is in a crowd is wanted too often."""
+    wanted: Counter[UUID] = Counter()
+    crowds: dict[int, Sequence[Item]] = {}
+    for choice in choices:
+        wanted.update(choice.entries)
+        if choice.crowd:
+            crowds[id(choice.crowd)] = choice.crowd
+    for crowd in crowds.values():
+        wanted.update(dict.fromkeys((item.entry_id for item in crowd), 2))
+    return wanted
 
 
-def _single_items(seen: _Seen, index: _Open) -> list[Proposal]:
-    return [
-        Proposal("amount-date-payee", (Share(item, item.open_minor),), _evidence(seen, [item]))
-        for item in index.with_amount(seen)
-    ]
+def _single_items(seen: _Seen, index: _Open) -> _Choice:
+    found: dict[UUID, Item] = {}
+    for items in index.with_amount(seen):
+        if len(items) > _TWINS_MAX:
+            return _Choice(crowd=items)
+        found |= {item.entry_id: item for item in items if _possible(seen, item)}
+    return _Choice(
+        [
+            Proposal("amount-date-payee", (Share(item, item.open_minor),), _evidence(seen, [item]))
+            for item in sorted(found.values(), key=lambda item: item.order)
+        ]
+    )
 
 
-def _sums(seen: _Seen, index: _Open) -> list[Proposal]:
+def _sums(seen: _Seen, index: _Open) -> _Choice:
     """Up to two combinations of each payee's items that have the line's amount."""
     found: list[Proposal] = []
     for items in index.of_payees(seen) if seen.parties else ():
@@ -135,7 +163,7 @@ def _sums(seen: _Seen, index: _Open) -> list[Proposal]:
                 shares = tuple(Share(item, item.open_minor) for item in chosen)
                 evidence = (*_evidence(seen, chosen), "only combination of this payee's items")
                 found.append(Proposal("payee-sum", shares, evidence))
-    return found
+    return _Choice(found)
 
 
 def _evidence(seen: _Seen, items: Sequence[Item]) -> tuple[str, ...]:
@@ -164,12 +192,15 @@ def _possible(seen: _Seen, item: Item) -> bool:
     )
 
 
-def _ambiguous(line: Line, options: Sequence[Proposal]) -> Finding:
-    claims = dict.fromkeys(share.item.claim_id for option in options for share in option.shares)
-    several = len(options) > 1
+def _ambiguous(line: Line, choice: _Choice) -> Finding:
+    crowd = list(choice.crowd[:_SUGGESTIONS])
+    items = crowd or [share.item for option in choice.options for share in option.shares]
+    claims = dict.fromkeys(item.claim_id for item in items)
+    several = bool(crowd) or len(choice.options) > 1
     more, one = ("entry, or sum of entries,", "line") if several else ("line", "entry")
     detail = f"more than one {more} fits the same {one}"
-    return Finding("AMBIGUOUS", detail, _figures(line, len(options)), tuple(claims))
+    options = len(choice.crowd) or len(choice.options)
+    return Finding("AMBIGUOUS", detail, _figures(line, options), tuple(claims)[:MAX_CANDIDATES])
 
 
 def _nothing(line: Line, index: _Open) -> Finding:
@@ -177,14 +208,14 @@ def _nothing(line: Line, index: _Open) -> Finding:
         detail = "the bank marks this as returned, and it names no payment we know"
         return Finding("RETURN_UNPAIRED", detail, _figures(line, 0))
     equal = index.by_amount.get((line.company, line.currency, line.pays_minor), [])
-    claims = dict.fromkeys(item.claim_id for item in sorted(equal, key=lambda item: item.order))
+    claims = tuple(dict.fromkeys(item.claim_id for item in equal[:_SUGGESTIONS]))
     none = "nothing that is open fits this line"
     some = "no reference, and no payee that fits; the candidates have the same amount"
     return Finding(
         "NO_CANDIDATE",
         some if claims else none,
-        _figures(line, len(claims)),
-        tuple(claims)[:_SUGGESTIONS],
+        _figures(line, len(equal)),
+        claims,
     )
 
 

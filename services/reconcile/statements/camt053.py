@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 _CONTAINERS: Final = frozenset({"Stmt", "Rpt", "Ntfctn"})
-_XINCLUDE: Final = "{http://www.w3.org/2001/XInclude}"
+_XINCLUDE: Final = "{http://www.w3.org/2001/XInclude"
 _SIGNS: Final = {"CRDT": 1, "DBIT": -1}
 _OPENING: Final = ("OPBD", "PRCD")
 _CLOSING: Final = ("CLBD",)
@@ -72,7 +72,8 @@ def _statements(content: bytes) -> Iterator[Statement]:
     held = _Open()
     number = 0
     for _, element in iterparse(io.BytesIO(content), events=("end",), forbid_dtd=True):
-        name = _name(element)
+        namespace, _, name = element.tag.rpartition("}")
+        element.tag = name  # From here on names are plain, whatever the namespace.
         if name == "Ntry":
             where = f"entry {len(held.bookings) + held.skipped + 1} of statement {number + 1}"
             booking = _booking(element, held.made_on, where)
@@ -91,7 +92,7 @@ def _statements(content: bytes) -> Iterator[Statement]:
             element.clear()
         elif name == "CreDtTm":
             held.made_on = _day((element.text or "").strip(), f"statement {number + 1}")
-        elif element.tag.startswith(_XINCLUDE):
+        elif namespace == _XINCLUDE:
             raise Unreadable.because("XML_FORBIDDEN", "an inclusion is never read")
 
 
@@ -106,7 +107,7 @@ def _statement(element: Element, held: _Open, where: str) -> Statement:
     opening = _balance(element, _OPENING, where)
     closing = _balance(element, _CLOSING, where)
     currency = _text(element, "Acct/Ccy") or (opening or closing or (held.currency,))[0]
-    currency = currency or next(map(_currency, _children(element, "Bal")), "")
+    currency = currency or next(map(_currency, element.findall("Bal")), "")
     if currency not in DIGITS:
         raise Unreadable.because("CURRENCY_UNKNOWN", f"'{currency[:16]}' is no currency", where)
     opened_on, closed_on = _span(element, held, opening, closing, where)
@@ -131,7 +132,7 @@ def _balance(
     element: Element, codes: tuple[str, ...], where: str
 ) -> tuple[str, int, date | None] | None:
     """Currency, signed amount and date of the first balance of the wanted kinds."""
-    found = {_text(balance, "Tp/CdOrPrtry/Cd"): balance for balance in _children(element, "Bal")}
+    found = {_text(balance, "Tp/CdOrPrtry/Cd"): balance for balance in element.findall("Bal")}
     for code in codes:
         if code in found:
             currency, minor = _amount(found[code], f"balance {code} of {where}")
@@ -168,12 +169,8 @@ def _booking(entry: Element, made_on: date | None, where: str) -> Booking | None
     booked_on = _date(entry, "BookgDt", where) or _date(entry, "ValDt", where) or made_on
     if booked_on is None:
         raise Unreadable.because("DATE_MISSING", "the entry has no booking date", where)
-    details = [
-        detail for group in _children(entry, "NtryDtls") for detail in _children(group, "TxDtls")
-    ]
-    charges = _charges(entry, currency, where) or sum(
-        _charges(detail, currency, where) for detail in details
-    )
+    details = [detail for group in entry.findall("NtryDtls") for detail in group.findall("TxDtls")]
+    charges = sum(_charges(holder, currency, where) for holder in [entry, *details])
     texts = [_remittance(detail) for detail in details]
     text = plain_text([*dict.fromkeys(texts), _text(entry, "AddtlNtryInf")])
     because = plain_text(_reason(detail) for detail in details)
@@ -203,8 +200,8 @@ def _batch_gap(
         return 0
     total = 0
     for detail in details:
-        holder = detail if _child(detail, "Amt") is not None else _at(detail, "AmtDtls/TxAmt")
-        if holder is None or _child(holder, "Amt") is None:
+        holder = detail if detail.find("Amt") is not None else _at(detail, "AmtDtls/TxAmt")
+        if holder is None or holder.find("Amt") is None:
             return 0
         own_currency, own = _amount(holder, where)
         direction = _SIGNS.get(_text(detail, "CdtDbtInd"), sign) * sign
@@ -216,16 +213,16 @@ def _batch_gap(
 def _charges(element: Element, currency: str, where: str) -> int:
     """What the bank kept for itself out of this amount, in its currency."""
     total = 0
-    for charges in _children(element, "Chrgs"):
-        whole = _child(charges, "TtlChrgsAndTaxAmt")
-        records = _children(charges, "Rcrd") or [charges]
+    for charges in element.findall("Chrgs"):
+        whole = charges.find("TtlChrgsAndTaxAmt")
+        records = charges.findall("Rcrd") or [charges]
         inside = [record for record in records if _text(record, "ChrgInclInd") != "false"]
         if whole is not None and len(inside) == len(records):
             if whole.get("Ccy", currency) == currency:
                 total += minor_of((whole.text or "").strip(), currency, where)
             continue
         for record in inside:
-            amount = _child(record, "Amt")
+            amount = record.find("Amt")
             if amount is not None and amount.get("Ccy", currency) == currency:
                 sign = -_SIGNS.get(_text(record, "CdtDbtInd"), -1)
                 total += sign * minor_of((amount.text or "").strip(), currency, where)
@@ -233,11 +230,11 @@ def _charges(element: Element, currency: str, where: str) -> int:
 
 
 def _is_foreign(detail: Element, currency: str) -> bool:
-    details = _child(detail, "AmtDtls")
+    details = detail.find("AmtDtls")
     if details is None:
         return False
     amounts = [_at(part, "Amt") for part in details]
-    rates = [_child(part, "CcyXchg") for part in details]
+    rates = [part.find("CcyXchg") for part in details]
     return any(rate is not None for rate in rates) or any(
         amount is not None and amount.get("Ccy", currency) != currency for amount in amounts
     )
@@ -250,7 +247,7 @@ def _is_returned(entry: Element, details: list[Element]) -> bool:
     return (
         _text(entry, "RvslInd").lower() in {"true", "1"}
         or bool(codes)
-        or any(_child(detail, "RtrInf") is not None for detail in details)
+        or any(detail.find("RtrInf") is not None for detail in details)
     )
 
 
@@ -290,7 +287,7 @@ def _party(detail: Element, sign: int) -> str:
 
 
 def _amount(element: Element, where: str) -> tuple[str, int]:
-    amount = _child(element, "Amt")
+    amount = element.find("Amt")
     if amount is None:
         raise Unreadable.because("AMOUNT_MISSING", "no amount", where)
     currency = amount.get("Ccy", "")
@@ -298,7 +295,7 @@ def _amount(element: Element, where: str) -> tuple[str, int]:
 
 
 def _currency(element: Element) -> str:
-    amount = _child(element, "Amt")
+    amount = element.find("Amt")
     return "" if amount is None else amount.get("Ccy", "")
 
 
@@ -322,27 +319,12 @@ def _day(text: str, where: str) -> date | None:
         raise Unreadable.because("DATE_FORMAT", f"'{text[:40]}' is no date", where) from None
 
 
-def _name(element: Element) -> str:
-    return element.tag.rpartition("}")[2]
-
-
-def _children(element: Element, name: str) -> list[Element]:
-    return [child for child in element if child.tag.rpartition("}")[2] == name]
-
-
-def _child(element: Element, name: str) -> Element | None:
-    for child in element:
-        if child.tag.rpartition("}")[2] == name:
-            return child
-    return None
-
-
 def _at(element: Element, path: str) -> Element | None:
     found: Element | None = element
     for name in path.split("/"):
         if found is None:
             return None
-        found = _child(found, name)
+        found = found.find(name)
     return found
 
 
@@ -354,7 +336,7 @@ def _text(element: Element, path: str) -> str:
 def _texts(element: Element, path: str) -> Iterator[str]:
     """All texts at a path, where any step may repeat."""
     name, _, rest = path.partition("/")
-    for child in _children(element, name):
+    for child in element.findall(name):
         if rest:
             yield from _texts(child, rest)
         elif child.text and child.text.strip():

@@ -139,7 +139,7 @@ async def save_reversals(
         Opened(
             one.exception_id,
             one.finding,
-            line_id=one.payment.line.line_id,
+            line_id=one.line.line_id,
             entry_id=one.item.entry_id,
             held=True,
         )

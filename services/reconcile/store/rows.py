@@ -146,4 +146,11 @@ def bank_line_of(row: Row) -> BankLine:
 
 def payment_of(row: Row) -> Payment:
     """The payment in a row of `standing_payments`."""
-    return Payment(row["match_id"], row["entry_id"], bank_line_of(row), row["amount_minor"])
+    return Payment(
+        match_id=row["match_id"],
+        entry_id=row["entry_id"],
+        line_id=row["line_id"],
+        booked_on=row["booked_on"],
+        amount_minor=row["amount_minor"],
+        line=bank_line_of(row),
+    )
