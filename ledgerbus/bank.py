@@ -18,6 +18,7 @@ from contracts.values import Money
 from ledgerbus import bank_days
 from ledgerbus.bank_camt import camt053
 from ledgerbus.bank_days import Account, Payment
+from ledgerbus.errors import CommandError, Exit
 from ledgerbus.kafka import Stretch, reader, records, stretches
 from ledgerbus.sending import topic_name
 
@@ -143,7 +144,7 @@ async def _recorded(
                 if told.get("bank_accounts"):
                     accounts[told["company"]] = told["bank_accounts"][0]
         wanted = {
-            part: Stretch(max(there.start, desk.offsets.get(str(part.partition), 0)), there.end)
+            part: _unpaid(desk, str(part.partition), there)
             for part, there in (await stretches(consumer, [entries])).items()
         }
         async for page in records(consumer, wanted):
@@ -162,6 +163,19 @@ async def _recorded(
         elif payment.amount:
             payments[payment.account].append(payment)
     return dict(sorted(payments.items())), newest
+
+
+def _unpaid(desk: Desk, part: str, there: Stretch) -> Stretch:
+    """What a partition holds beyond what the bank has read of it."""
+    read = desk.offsets.get(part, 0)
+    if read > there.end:
+        raise CommandError(
+            "the bank's desk belongs to another system",
+            why=f"it has read {read} records of {ENTRIES}/{part}, which holds {there.end}",
+            fix=f"remove {desk.folder}; the entries here are then paid from the first on",
+            code=Exit.CONFLICT,
+        )
+    return Stretch(max(there.start, read), there.end)
 
 
 def _payment(entry: dict[str, Any], accounts: dict[str, str]) -> Payment:

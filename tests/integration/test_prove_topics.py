@@ -1,0 +1,166 @@
+"""The prover and the bank on real topics: read to their ends, folded once, paid once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from contracts.claims import SubmitClaim, WithdrawClaim
+from contracts.codec import encode
+from contracts.envelope import Meta
+from contracts.masterdata import CompanyDefined
+from contracts.values import PaidBy
+from ledgerbus import bank
+from ledgerbus.addresses import Addresses
+from ledgerbus.conservation import prove
+from ledgerbus.errors import CommandError
+from ledgerbus.reading import ENDS, read_everything
+from ledgerbus.sending import PREFIX, new_id, now
+from ledgerbus.statements import TYPES
+from tests.support.story_values import Tale, cny
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from contracts.envelope import Event
+
+PARTITIONS = 3
+ACCOUNT = "CN-DEMO-0001"
+
+
+class Broker:
+    """Topics of this test's own, and a producer that says things twice when asked to."""
+
+    def __init__(self, servers: str, prefix: str, root: Path) -> None:
+        self.prefix = prefix
+        self.where = Addresses(root, servers, {}, root / "spans")
+        self.producer = AIOKafkaProducer(bootstrap_servers=servers)
+
+    async def say(self, *events: Event, times: int = 1) -> None:
+        """Publish events, each `times` times under one id, as a relay does after a crash."""
+        for event in events:
+            meta = Meta(new_id(), event.kind, "/tests", event.key, now())
+            headers, body = encode(event, meta)
+            for _ in range(times):
+                await self.producer.send_and_wait(
+                    self.prefix + event.topic, body, key=event.key.encode(), headers=headers
+                )
+
+    async def raw(self, topic: str, body: bytes, kind: str) -> None:
+        """Publish a body as it is."""
+        headers = [("ce_type", kind.encode()), ("ce_id", str(new_id()).encode())]
+        headers.append(("ce_time", now().isoformat().encode()))
+        await self.producer.send_and_wait(self.prefix + topic, body, key=b"k", headers=headers)
+
+
+@pytest.fixture
+async def broker(
+    kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Broker]:
+    prefix = f"t{new_id().hex[-12:]}."
+    monkeypatch.setenv(PREFIX, prefix)
+    names = [f"{prefix}{topic}" for topic in (*ENDS, bank.COMPANIES)]
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    await admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in names])
+    broker = Broker(kafka, prefix, tmp_path)
+    await broker.producer.start()
+    yield broker
+    await broker.producer.stop()
+    await admin.delete_topics(names)
+    await admin.close()
+
+
+def a_command(tale: Tale) -> SubmitClaim:
+    """The command behind a tale."""
+    line = tale.submitted().lines[0]
+    return SubmitClaim(
+        source="test",
+        source_key=tale.key,
+        company=tale.company,
+        employee="E-1",
+        paid_by=PaidBy.EMPLOYEE,
+        lines=[line],
+        total=tale.total,
+    )
+
+
+async def test_stories_are_read_from_all_topics_and_what_came_twice_counts_once(
+    broker: Broker,
+) -> None:
+    tales = [Tale(f"K-{number}", cny(f"{number + 1}.00")) for number in range(20)]
+    await broker.say(*(a_command(tale) for tale in tales))
+    for tale in tales:
+        await broker.say(*tale.whole(), times=2)
+    reading = await read_everything(broker.where)
+    table = prove(reading.stories, from_the_start=reading.from_the_start)
+    assert table.proven
+    assert table.by_state == {"settled": 20}
+    assert (reading.commands, reading.unanswered) == (20, [])
+    assert reading.stories.facts == reading.stories.repeats == 20 * len(tales[0].whole())
+    assert reading.newest
+    assert sum(reading.offsets[f"{broker.prefix}claims.events"].values()) == 20 * 2 * 2
+
+
+async def test_a_command_without_an_answer_is_under_way_and_with_another_total_a_violation(
+    broker: Broker,
+) -> None:
+    answered, other = Tale("K-1"), Tale("K-2")
+    withdrawn = WithdrawClaim(source="test", source_key="K-1", by="E-1")
+    await broker.say(a_command(answered), withdrawn, a_command(other), a_command(Tale("K-3")))
+    await broker.say(answered.submitted(), answered.withdrawn(), other.submitted(cny("1.00")))
+    reading = await read_everything(broker.where)
+    assert [(each.key, each.lost) for each in reading.unanswered] == [("K-3", False)]
+    found = prove(reading.stories).violations
+    assert [(each.invariant, each.subject) for each in found] == [("intake-total", other.name)]
+
+
+async def test_a_fact_that_cannot_be_read_is_named_by_its_position(broker: Broker) -> None:
+    await broker.raw("posting.events", b"{", "posting.entry-posted.v1")
+    await broker.raw("posting.events", b"{}", "posting.nobody-counts-this.v1")
+    (violation,) = prove((await read_everything(broker.where)).stories).violations
+    assert violation.invariant == "fact-readable"
+    assert violation.subject.startswith(f"{broker.prefix}posting.events/")
+
+
+async def test_the_bank_pays_what_is_new_once_and_not_what_was_turned_back(broker: Broker) -> None:
+    company = CompanyDefined(company="ACME", name="甲", currency="CNY", bank_accounts=[ACCOUNT])
+    kept, turned, homeless = Tale("K-1"), Tale("K-2"), Tale("K-3", company="NOWHERE")
+    await broker.say(company, kept.recorded(), turned.recorded(), turned.turned_back()[1])
+    await broker.say(homeless.recorded())
+    desk, working = await bank.pay(broker.where, seed=1, noise=True)
+    assert (working.payments, working.without_account) == (1, ["NOWHERE"])
+    assert [(desk.folder / name).suffix in TYPES for name in desk.undelivered] == [True]
+    assert str(kept.entry_id()).encode() in desk.truth.read_bytes()
+
+    again, nothing = await bank.pay(broker.where, seed=1, noise=True)
+    assert (nothing.payments, again.undelivered) == (0, desk.undelivered)
+    await broker.say(Tale("K-4").recorded())
+    more, one = await bank.pay(broker.where, seed=1, noise=True)
+    assert (one.payments, len(more.undelivered)) == (1, 2)
+    assert len(more.truth.read_bytes().splitlines()) == 2
+    assert more.accounts[ACCOUNT].number == 2
+
+
+async def test_an_interrupted_run_of_the_bank_leaves_no_trace(broker: Broker) -> None:
+    company = CompanyDefined(company="ACME", name="甲", currency="CNY", bank_accounts=[ACCOUNT])
+    await broker.say(company, Tale("K-1").recorded())
+    desk, _ = await bank.pay(broker.where, seed=1, noise=False)
+    whole = desk.truth.read_bytes()
+    with desk.truth.open("ab") as truth:
+        truth.write(b'{"a line of a run that was killed": ')
+    await bank.pay(broker.where, seed=1, noise=False)
+    assert desk.truth.read_bytes() == whole
+
+
+async def test_a_desk_of_another_system_is_not_used(broker: Broker) -> None:
+    desk = bank.Desk.of(broker.where.root)
+    desk.folder.mkdir()
+    desk.offsets = {"0": 17}
+    desk.save()
+    with pytest.raises(CommandError, match="another system"):
+        await bank.pay(broker.where, seed=1, noise=False)
