@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from deploy.local import Stack
 from ledgerbus.stack import take_down
 from tests.e2e.world import World
 
@@ -24,3 +25,4 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
             yield await World.up(root)
         finally:
             await take_down(root)
+            await Stack(root).destroy()  # Its database may lie outside the root.
