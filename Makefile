@@ -47,8 +47,8 @@ lock: ## Resolve the dependencies anew (needs uv)
 		--quiet --output-file requirements.lock
 
 clean: $(READY) ## Stop everything and delete the state and the virtual environment
-	@$(PY) -m ledgerbus down --delete --yes
 	@LEDGERBUS_HOME=.local/tests $(PY) -m ledgerbus down --delete --yes
+	@$(PY) -m ledgerbus down --delete --yes
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(READY): requirements.lock pyproject.toml
