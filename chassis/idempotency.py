@@ -2,6 +2,8 @@
 
 `Idempotency-Key` (IETF draft) is kept for a day in the same transaction as the effect: the same key
 and body get the first answer again, another body is refused, a twin still running is told to wait.
+A refusal that a route raises rolls everything back and frees the key; one it returns is a fact
+and commits, with whatever was said of it.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from chassis.db import LOCK_TIMEOUT_S
-from chassis.problems import Problem
+from chassis.problems import PROBLEM, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -51,25 +53,14 @@ async def _once(
     database: Database = request.app.state.database
     key = _key_of(request)
     digest = hashlib.sha256(await _body_of(request)).digest()
-    try:
-        async with database.transaction() as tx:
-            first = await _claim(tx, key, route)
-            if first is not None:
-                return _replay(first, digest)
-            request.state.tx = tx
-            response = await plain(request)
-            if response.status_code >= _REFUSED:
-                raise _RolledBack(response)  # noqa: TRY301 - leaves the transaction
-            await _remember(tx, key, route, digest, response)
-    except _RolledBack as refused:
-        return refused.response
+    async with database.transaction() as tx:
+        first = await _claim(tx, key, route)
+        if first is not None:
+            return _replay(first, digest)
+        request.state.tx = tx
+        response = await plain(request)
+        await _remember(tx, key, route, digest, response)
     return response
-
-
-class _RolledBack(Exception):  # noqa: N818 - rolls the transaction back on the way to the answer
-    def __init__(self, response: Response) -> None:
-        super().__init__()
-        self.response = response
 
 
 def _key_of(request: Request) -> str:
@@ -133,6 +124,6 @@ def _replay(first: Row, digest: bytes) -> Response:
     return Response(
         first["body"],
         status_code=first["status"],
-        media_type="application/json",
+        media_type="application/json" if first["status"] < _REFUSED else PROBLEM,
         headers={"Idempotent-Replayed": "true"},
     )

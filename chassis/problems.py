@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from fastapi.responses import JSONResponse
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from starlette.exceptions import HTTPException
 
 log = structlog.get_logger()
+
+PROBLEM: Final = "application/problem+json"
 
 
 class Problem(Exception):  # noqa: N818 - named for the document it becomes
@@ -62,7 +64,7 @@ def answer(request: Request, problem: Problem) -> JSONResponse:
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
         body["trace_id"] = f"{context.trace_id:032x}"
-    return JSONResponse(body, status_code=problem.status, media_type="application/problem+json")
+    return JSONResponse(body, status_code=problem.status, media_type=PROBLEM)
 
 
 async def on_problem(request: Request, problem: Exception) -> JSONResponse:

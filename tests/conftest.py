@@ -15,7 +15,7 @@ from deploy.local import Endpoints, Stack
 from deploy.topics import load_plan
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -40,27 +40,51 @@ def postgres(servers: Endpoints) -> str:
     return servers.postgres
 
 
+@pytest.fixture(scope="session")
+async def templates(postgres: str) -> AsyncIterator[dict[str, str]]:
+    """Migrated databases to copy, one per service, made when first asked for."""
+    made: dict[str, str] = {}
+    yield made
+    await _drop(postgres, made.values())
+
+
 @pytest.fixture
-async def database_of(postgres: str) -> AsyncIterator[Callable[[str], Awaitable[Database]]]:
+async def database_of(
+    postgres: str, templates: dict[str, str]
+) -> AsyncIterator[Callable[[str], Awaitable[Database]]]:
     """Makes fresh, migrated databases for services; they are dropped afterwards."""
-    made: list[tuple[str, Database]] = []
+    made: dict[str, Database] = {}
 
     async def make(service: str) -> Database:
-        name = f"test_{service}_{uuid.uuid4().hex[:12]}"
-        admin = await asyncpg.connect(postgres)
-        try:
-            await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
-        finally:
-            await admin.close()
-        url = postgres.rsplit("/", 1)[0] + "/" + name
-        database = Database(url, service=service)
-        made.append((name, database))
-        await migrate(database, f"services.{service}")
+        if service not in templates:
+            template = Database(await _create(postgres, service, "template0"), service=service)
+            await migrate(template, f"services.{service}")
+            await template.close()
+            templates[service] = _name_in(template.url)
+        url = await _create(postgres, service, templates[service])
+        database = made[_name_in(url)] = Database(url, service=service)
         return database
 
     yield make
-    admin = await asyncpg.connect(postgres)
-    for name, database in made:
+    for database in made.values():
         await database.close()
+    await _drop(postgres, made)
+
+
+def _name_in(url: str) -> str:
+    return url.rpartition("/")[2]
+
+
+async def _create(postgres: str, service: str, template: str) -> str:
+    name = f"test_{service}_{uuid.uuid4().hex[:12]}"
+    admin = await asyncpg.connect(postgres)
+    await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    await admin.close()
+    return f"{postgres.rpartition('/')[0]}/{name}"
+
+
+async def _drop(postgres: str, names: Iterable[str]) -> None:
+    admin = await asyncpg.connect(postgres)
+    for name in names:
         await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
     await admin.close()

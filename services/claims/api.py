@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from fastapi import BackgroundTasks, Request, Response
+from fastapi import Request, Response  # noqa: TC002 - read at run time
 from pydantic import BaseModel, ConfigDict
 
 from chassis.errors import Retry
@@ -28,9 +28,9 @@ from services.claims.store import chain, door, shown
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from chassis.db import Database, Reader, Tx
+    from chassis.db import Reader, Tx
     from contracts.claims import ClaimSubmitted
-    from services.claims.domain import Key, Own, Standing, Step
+    from services.claims.domain import Key, Standing, Step
 
 routes = router()
 MAX_BATCH: Final = 500  # As many as a handler takes at once.
@@ -177,7 +177,7 @@ async def submit(request: Request, response: Response, tx: Writing) -> Any:
     is_batch = isinstance(document, dict) and "claims" in document
     verdicts = await _judge(tx, _items(document) if is_batch else [document], place)
     if not is_batch and verdicts[0].outcome is Outcome.REFUSED:
-        return _refusal(request, verdicts[0])
+        return await _refusal(request, tx, verdicts[0])
     said = [(fact, tx.emit(fact, because=None)) for v in verdicts for fact in v.facts]
     try:
         await door.save_verdicts(tx, verdicts, said)
@@ -239,8 +239,9 @@ def _answer(verdict: Verdict, papers: Mapping[Key, ClaimSubmitted]) -> ClaimAnsw
     )
 
 
-def _refusal(request: Request, verdict: Verdict) -> Response:
-    """The problem document of a refusal; its fact is said once this request is rolled back."""
+async def _refusal(request: Request, tx: Tx, verdict: Verdict) -> Response:
+    """The problem document of a refusal; its fact commits with it."""
+    await chain.tell_own(tx, [(fact, tx.emit(fact, because=None)) for fact in verdict.facts])
     first = verdict.reasons[0]
     problem = Problem(
         _STATUS.get(first.code, 422),
@@ -249,15 +250,7 @@ def _refusal(request: Request, verdict: Verdict) -> Response:
         figures=first.figures,
         errors=[reason.model_dump(exclude_none=True) for reason in verdict.reasons],
     )
-    response = answer(request, problem)
-    response.background = BackgroundTasks()
-    response.background.add_task(_say, request.app.state.database, verdict.facts)
-    return response
-
-
-async def _say(database: Database, facts: Sequence[Own]) -> None:
-    async with database.transaction() as tx:
-        await chain.tell_own(tx, [(fact, tx.emit(fact, because=None)) for fact in facts])
+    return answer(request, problem)
 
 
 @routes.post(
@@ -278,7 +271,7 @@ async def withdraw(request: Request, claim_id: UUID, tx: Writing) -> Any:
     desk = await door.open_desk(tx, [command], patient=False)
     [verdict] = judge([(command, tx.now)], desk)
     if verdict.outcome is Outcome.REFUSED or verdict.claim is None:
-        return _refusal(request, verdict)
+        return await _refusal(request, tx, verdict)
     cause = await shown.submission(tx, verdict.claim.key)
     said = [(fact, tx.emit_after_wait(fact, because=cause)) for fact in verdict.facts]
     await door.save_verdicts(tx, [verdict], said)

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from fastapi import Request, Response  # noqa: TC002 - FastAPI reads annotations
 from pydantic import BaseModel, ConfigDict
 
 from chassis.http import PageArgs, Paged, Problem, Reading, Writing, build, router
 from chassis.invariants import Invariants
+from chassis.problems import answer
 from tests.support import said
 from tests.support.toy import TOY_SQL, a_release
 
@@ -47,6 +49,12 @@ async def keep(note: Note, tx: Writing) -> Kept:
     if note.text == "defect":
         raise RuntimeError(note.text)
     return Kept(at=at, text=note.text)
+
+
+@routes.post("/refusals")
+async def refuse(note: Note, request: Request, tx: Writing) -> Response:
+    tx.emit(a_release(note.text), because=None)
+    return answer(request, Problem(422, "NOTE_REFUSED", "a fact as well"))
 
 
 @routes.get("/notes")
@@ -207,3 +215,14 @@ async def test_unknown_paths_and_methods_are_problems_too(database: Database) ->
     async with a_client(database) as http:
         assert (await http.get("/v1/nowhere")).json()["code"] == "NOT_FOUND"
         assert (await http.request("TRACE", "/v1/notes")).json()["code"] == "METHOD_NOT_ALLOWED"
+
+
+async def test_a_refusal_that_is_returned_commits_what_was_said(database: Database) -> None:
+    async with a_client(database) as http:
+        headers = {"Idempotency-Key": "1"}
+        first = await http.post("/v1/refusals", json={"text": "no"}, headers=headers)
+        again = await http.post("/v1/refusals", json={"text": "no"}, headers=headers)
+    assert first.status_code == again.status_code == 422
+    assert first.json()["code"] == again.json()["code"] == "NOTE_REFUSED"
+    assert again.headers["content-type"] == "application/problem+json"
+    assert len(await said(database)) == 1
