@@ -62,7 +62,7 @@ class Intake:
             allow_auto_create_topics=False,
             graceful_timeout=STOP_S,
             metadata_max_age_ms=10_000,  # A topic made after the service is found this soon.
-            logger=logging.getLogger("faststream"),
+            logger=logging.getLogger("ledgerbus.broker"),  # Its own logger writes in colour.
             log_level=logging.DEBUG,
         )
         group = settings.topic_prefix + self._database.service

@@ -105,7 +105,7 @@ class Service:
         consumer = self.intake.consumer
         return {
             "migrations": "" if self._migrated else "waiting for PostgreSQL",
-            "database": await self._check_database(),
+            "database": await self._check_database() if self._migrated else "",
             "consumers": consumer.halted or ("" if consumer.joined else "joining the group"),
         }
 
