@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 jobs = Jobs()
 
-OVERLAP: Final = timedelta(minutes=10)  # Longer than any transaction that could add an item unseen.
+OVERLAP: Final = timedelta(minutes=5)  # Longer than any transaction that could add an item unseen.
 LINES: Final = 2_000  # At once; the rest a little later.
 
 

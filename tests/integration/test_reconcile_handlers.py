@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +21,7 @@ from services.reconcile.jobs import judge_again
 from tests.support import client_of, given, said, violations
 from tests.support.reconcile_values import (
     ACCOUNT,
+    DAY,
     a_company,
     a_reversal,
     a_statement_file,
@@ -228,3 +231,52 @@ async def test_accounts_follow_their_companys_newest_definition(database: Databa
         ("DE02120300000000202051", "OTHER"),
         ("NEW", "ACME"),
     ]
+
+
+async def test_whatever_comes_first_the_end_is_the_same(database: Database) -> None:
+    steps = ("entry", "paid", "returned", "paid again")
+    for number, order in enumerate(permutations(steps), 1):
+        reference = reference_of(number)
+        for step in order:
+            if step == "entry":
+                await post(database, an_entry(number))
+                continue
+            minor = 10_000 if step == "returned" else -10_000
+            line = an_xml_entry(
+                minor,
+                reference,
+                returned=minor > 0,
+                on=DAY + timedelta(days=steps.index(step)),
+            )
+            await deliver(database, (minor, line), name=f"{step} {number}")
+        (item,) = await items_of(database, number)
+        assert item["state"] == "paid", order
+        assert len(item["payments"]) == 3, order
+    async with client_of("reconcile", database) as http:
+        assert (await http.get("/v1/exceptions")).json()["items"] == []
+
+
+async def test_parts_on_several_statements_complete_an_entry(database: Database) -> None:
+    await post(database, an_entry(1))
+    first = await deliver(database, (-4_000, an_xml_entry(-4_000, reference_of(1))), name="S1")
+    assert first["exceptions"] == 1
+    second = await deliver(database, (-6_000, an_xml_entry(-6_000, reference_of(1))), name="S2")
+    assert second["matched"] == 2
+    facts = [fact for fact in await said(database) if isinstance(fact, PaymentMatched)]
+    assert {fact.rule for fact in facts} == {"partial-payments"}
+    assert sorted(fact.paid.minor for fact in facts) == [4_000, 6_000]
+
+
+async def test_lines_that_want_the_same_item_stay_ambiguous_across_statements(
+    database: Database,
+) -> None:
+    for name in ("S1", "S2"):
+        line = an_xml_entry(-10_000, party="E-1001", text=f"EXPENSES {name}")
+        await deliver(database, (-10_000, line), name=name)
+    await post(database, an_entry(1))
+    await judge_again(database)
+    facts = await said(database)
+    assert [fact.kind for fact in facts] == [ExceptionOpened.kind] * 2
+    async with client_of("reconcile", database) as http:
+        waiting = (await http.get("/v1/exceptions")).json()["items"]
+    assert [one["code"] for one in waiting] == ["AMBIGUOUS"] * 2

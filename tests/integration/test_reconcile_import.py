@@ -211,6 +211,19 @@ async def test_a_payment_returned_and_paid_again_across_statements(
     assert (await http.get("/v1/exceptions")).json()["items"] == []
 
 
+async def test_a_chain_of_statements_shows_where_one_is_missing(http: httpx.AsyncClient) -> None:
+    for name, opening in (("S1", 0), ("S3", 2_000), ("S2", 1_000), ("S5", 4_000)):
+        entry = (1_000, an_xml_entry(1_000, text=name))
+        await send(http, a_statement_file([entry], name=name, opening=opening))
+    listed = (await http.get("/v1/statements")).json()["items"]
+    assert {one["reference"]: one["continues"] for one in listed} == {
+        "S1": False,
+        "S2": True,
+        "S3": True,
+        "S5": False,
+    }
+
+
 async def test_a_statement_shows_what_became_of_each_line(http: httpx.AsyncClient) -> None:
     (one,) = await send(
         http,

@@ -51,7 +51,7 @@ def settle_by_hand(
     named = [*(one.claim_id for one in given), *(kind for kind, _ in differences)]
     if len(set(named)) != len(named) or not all(minor for _, minor in differences):
         detail = "name each claim and each kind of difference once, and nothing for nothing"
-        return Finding("DECISION_MIXED", detail, {"parts": str(len(named))})
+        return Finding("CLAIMS_MIXED", detail, {"parts": str(len(named))})
     shares: list[Share] = []
     for one in given:
         share = _share(board, line, one)
@@ -61,7 +61,7 @@ def settle_by_hand(
     kinds = {share.returns is not None for share in shares}
     if len(kinds) != 1:
         detail = "a line either pays claims or brings payments back"
-        return Finding("DECISION_MIXED", detail, {"parts": str(len(named))})
+        return Finding("CLAIMS_MIXED", detail, {"parts": str(len(named))})
     proposal = Proposal(
         rule="person",
         shares=tuple(shares),

@@ -86,7 +86,7 @@ _STALE: Final = """
             AND items.reference_key = mentions.reference_key
         WHERE mentions.line_id = waiting.line_id
             AND items.touched_at > waiting.judged_at - $1::interval
-    )) ORDER BY booked_on, line_id LIMIT $2"""
+    )) ORDER BY judged_at, line_id LIMIT $2"""
 
 
 async def lock(tx: Tx, companies: Iterable[str]) -> None:
@@ -103,6 +103,8 @@ async def lock(tx: Tx, companies: Iterable[str]) -> None:
 async def waiting_for(reader: Reader, items: Iterable[tuple[str, str]]) -> list[UUID]:
     """The waiting lines that mention one of these (company, reference key)."""
     keys = sorted(set(items))
+    if not keys:
+        return []
     rows = await reader.fetch(_MENTIONING, [c for c, _ in keys], [k for _, k in keys])
     return [row["line_id"] for row in rows]
 
@@ -121,20 +123,23 @@ async def load(
 ) -> tuple[Board, list[Line]]:
     """The board for these lines, and the lines together with the waiting ones they concern."""
     named = await _named(tx, fresh)
-    known = {(item.company, key) for item in named.values() for key in keys_of(item)}
-    unnamed = _unnamed(fresh, known)
-    ids = {*waiting, *await waiting_for(tx, known), *await _rivals(tx, unnamed)}
-    again = await _waiting(tx, ids) if ids else []
-    if again:
-        named |= await _named(tx, again)
-        known = {(item.company, key) for item in named.values() for key in keys_of(item)}
-        unnamed = _unnamed([*fresh, *again], known)
-    items = {**await _near(tx, unnamed), **named} if unnamed else named
+    again = await _waiting(tx, {*waiting, *await waiting_for(tx, _keys(named))})
+    named |= await _named(tx, again)
+    rivals = await _rivals(tx, _unnamed([*fresh, *again], named))
+    more = await _waiting(tx, rivals - {line.line_id for line in again})
+    named |= await _named(tx, more)
+    lines = [*fresh, *again, *more]
+    items = {**await _near(tx, _unnamed(lines, named)), **named}
     paid = [item.entry_id for item in items.values() if item.allocated_minor]
-    return Board.of(items.values(), await payments_of(tx, paid)), [*fresh, *again]
+    return Board.of(items.values(), await payments_of(tx, paid)), lines
 
 
-def _unnamed(lines: Iterable[Line], known: set[tuple[str, str]]) -> list[Line]:
+def _keys(items: Mapping[UUID, Item]) -> set[tuple[str, str]]:
+    return {(item.company, key) for item in items.values() for key in keys_of(item)}
+
+
+def _unnamed(lines: Iterable[Line], items: Mapping[UUID, Item]) -> list[Line]:
+    known = _keys(items)
     return [line for line in lines if not any((line.company, key) in known for key in line.keys)]
 
 
@@ -145,7 +150,9 @@ async def _named(reader: Reader, lines: Iterable[Line]) -> dict[UUID, Item]:
 
 
 async def _near(reader: Reader, lines: Sequence[Line]) -> dict[UUID, Item]:
-    """The open items that an unnamed line can be about: of its payees, or of its amount."""
+    """The open items that unnamed lines can be about: of their payees, or of their amounts."""
+    if not lines:
+        return {}
     keys = sorted(
         {(line.company, key) for line in lines for key in party_keys((line.text, line.party))}
     )
@@ -161,16 +168,18 @@ async def _near(reader: Reader, lines: Sequence[Line]) -> dict[UUID, Item]:
     return {row["entry_id"]: item_of(row, row["payee_name"]) for row in rows}
 
 
-async def _rivals(reader: Reader, lines: Sequence[Line]) -> list[UUID]:
+async def _rivals(reader: Reader, lines: Sequence[Line]) -> set[UUID]:
     """Waiting lines of the same amount: they may want the same item."""
     sums = sorted({(line.company, line.currency, line.amount_minor) for line in lines})
     if not sums:
-        return []
+        return set()
     columns = ([row[at] for row in sums] for at in range(3))
-    return [row["line_id"] for row in await reader.fetch(_RIVALS, *columns)]
+    return {row["line_id"] for row in await reader.fetch(_RIVALS, *columns)}
 
 
-async def _waiting(reader: Reader, ids: Iterable[UUID]) -> list[Line]:
+async def _waiting(reader: Reader, ids: set[UUID]) -> list[Line]:
+    if not ids:
+        return []
     return [
         line_of(row, frozenset(row["exact_keys"] or ()), frozenset(row["text_keys"] or ()))
         for row in await reader.fetch(_WAITING, sorted(ids))

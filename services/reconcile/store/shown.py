@@ -19,7 +19,11 @@ FOREVER: Final = UUID(int=2**128 - 1)
 
 
 class StatementView(Value):
-    """A statement's figures; `proven` means opening + lines = closing."""
+    """A statement's figures; `proven` means opening + lines = closing.
+
+    `continues` says whether another statement of the account ends where this one begins: false for
+    the first one, and where statements are missing.
+    """
 
     statement_id: UUID
     company: str
@@ -35,6 +39,7 @@ class StatementView(Value):
     known: int
     skipped: int
     state: Literal["proven", "unproven", "quarantined"]
+    continues: bool | None
     received_at: datetime
 
 
@@ -146,7 +151,13 @@ class ExceptionView(Value):
 _STATEMENT: Final = """
     SELECT statement_id, company, account, reference, currency, opened_on, closed_on,
         opening_minor, closing_minor, sum_minor, line_count, known_count, skipped_count, state,
-        received_at FROM statements"""
+        received_at, CASE WHEN state = 'proven' THEN EXISTS (
+            SELECT 1 FROM statements AS before WHERE before.account = statements.account
+                AND before.currency = statements.currency AND before.state = 'proven'
+                AND before.statement_id <> statements.statement_id
+                AND before.closing_minor = statements.opening_minor
+                AND before.closed_on <= statements.closed_on
+        ) END AS continues FROM statements"""
 _LINES: Final = """
     SELECT lines.line_id, lines.position, statements.account, statements.reference AS statement,
         lines.booked_on, lines.currency, lines.amount_minor, lines.reference, lines.text,
@@ -193,6 +204,7 @@ def _statement(row: Row) -> StatementView:
         known=row["known_count"],
         skipped=row["skipped_count"],
         state=row["state"],
+        continues=row["continues"],
         received_at=row["received_at"],
     )
 
