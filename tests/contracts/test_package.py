@@ -17,7 +17,7 @@ allowed = {"contracts", "pydantic", "pydantic_core", "annotated_types", "typing_
 
 class Refusing:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] not in allowed:
+        if name.partition(".")[0] not in allowed and not name.startswith("_sysconfig"):
             raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, Refusing())
