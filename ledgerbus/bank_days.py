@@ -16,7 +16,7 @@ from contracts.values import Money
 from ledgerbus.bank_camt import Line, Part, Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import date
 
 LINES_MAX: Final = 5_000
@@ -29,6 +29,7 @@ SHARES: Final = {
     "in_text": 5,
     "batch": 25,
 }
+CARD_SHARES: Final = {"late": 8, "in_text": 5, "wrong_reference": 1}  # A card is never batched.
 ONE_OF_EACH_FROM: Final = 20  # A demo with this many payments shows every kind of noise.
 TWINS_MAX: Final = 2  # Pairs a day; each needs a person.
 BATCH: Final = (2, 20)
@@ -129,20 +130,25 @@ def work(payments: Sequence[Payment], *, first: date, seed: int, noise: bool) ->
 
 
 def _fates(payments: Sequence[Payment], dice: random.Random) -> list[tuple[Payment, str]]:
-    """What each payment meets with; cards know only delay, money coming in only plain lines."""
+    """What each payment meets with; money that comes in by transfer meets with nothing."""
     mixed = list(payments)
     dice.shuffle(mixed)
     fates = dict.fromkeys(mixed, "plain")
-    transfers = [p for p in mixed if not p.card and p.amount > 0]
-    cards = [p for p in mixed if p.card]
-    at = 0
-    for fate, share in SHARES.items():
-        count = len(transfers) * share // 100
-        count = max(count, 1) if len(transfers) >= ONE_OF_EACH_FROM else count
-        fates |= dict.fromkeys(transfers[at : at + count], fate)
-        at += count
-    fates |= dict.fromkeys(cards[: len(cards) * SHARES["late"] // 100], "late")
+    fates |= _shared_out([p for p in mixed if not p.card and p.amount > 0], SHARES)
+    fates |= _shared_out([p for p in mixed if p.card], CARD_SHARES)
     return [(payment, fates[payment]) for payment in payments]
+
+
+def _shared_out(payments: Sequence[Payment], shares: Mapping[str, int]) -> dict[Payment, str]:
+    """Fates for the first of the payments, each for its share of all of them."""
+    fates: dict[Payment, str] = {}
+    at = 0
+    for fate, share in shares.items():
+        count = len(payments) * share // 100
+        count = max(count, 1) if len(payments) >= ONE_OF_EACH_FROM else count
+        fates |= dict.fromkeys(payments[at : at + count], fate)
+        at += count
+    return fates
 
 
 def _meet(days: Days, payment: Payment, fate: str, dice: random.Random) -> None:
@@ -169,12 +175,12 @@ def _twins(days: Days, payments: list[Payment]) -> list[Payment]:
     """Book a few pairs of equal payments as lines nothing tells apart; the rest is returned."""
     alike: dict[tuple[str, int], list[Payment]] = defaultdict(list)
     for payment in payments:
-        if not payment.card and payment.amount > 0:
+        if payment.amount > 0:
             alike[payment.payee, payment.amount].append(payment)
     pairs = [group[:2] for group in alike.values() if len(group) > 1][:TWINS_MAX]
     for pair in pairs:
         for payment in pair:
-            part = replace(_part(payment), reference="", text="EXPENSES")
+            part = replace(_part(payment), reference="", text=_head(payment))
             days.book(0, [payment], [part], "twin", bank_reference="")
     gone = {payment.entry_id for pair in pairs for payment in pair}
     return [payment for payment in payments if payment.entry_id not in gone]
@@ -188,8 +194,12 @@ def _batches(days: Days, pool: list[Payment], dice: random.Random) -> None:
 
 
 def _part(payment: Payment) -> Part:
-    text = f"{'CARD' if payment.card else 'EXPENSES'} {payment.payee} {payment.reference}"
+    text = f"{_head(payment)} {payment.payee} {payment.reference}"
     return Part(payment.reference, abs(payment.amount), payment.payee, text)
+
+
+def _head(payment: Payment) -> str:
+    return "CARD" if payment.card else "EXPENSES"
 
 
 def _misread(part: Part) -> Part:

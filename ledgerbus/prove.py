@@ -11,13 +11,13 @@ import typer
 from rich.console import Console
 from rich.table import Table as Sheet
 
-from contracts.values import Money
 from ledgerbus.addresses import addresses
 from ledgerbus.calls import services
 from ledgerbus.conservation import COLUMNS, Table, prove
 from ledgerbus.errors import CommandError, Exit
 from ledgerbus.prove_file import FileProof, prove_file
 from ledgerbus.reading import Reading, read_everything
+from ledgerbus.telling import readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,6 +65,8 @@ def command(
         _show(proof, rows)
     if not proof.holds or (rows and not rows.holds):
         raise typer.Exit(Exit.FAILED)
+    if proof.unreachable:
+        raise typer.Exit(Exit.UNREACHABLE)
 
 
 class Proof:
@@ -73,7 +75,8 @@ class Proof:
     def __init__(self, reading: Reading, table: Table, asked: dict[str, Any]) -> None:
         self.reading = reading
         self.table = table
-        self.asked = asked
+        self.asked = {name: answer for name, answer in asked.items() if "violations" in answer}
+        self.unreachable = {name: asked[name]["why"] for name in asked if name not in self.asked}
         lost = [each for each in reading.unanswered if each.lost]
         self.violations = [
             {"source": "topics", **violation._asdict()} for violation in table.violations
@@ -85,7 +88,7 @@ class Proof:
         ]
         self.violations += [
             {"source": service, **violation}
-            for service, answer in asked.items()
+            for service, answer in self.asked.items()
             for violation in answer["violations"]
         ]
 
@@ -116,6 +119,7 @@ class Proof:
             "invariants_checked": {
                 service: len(answer["checked"]) for service, answer in self.asked.items()
             },
+            "unreachable": self.unreachable,
             "violations": self.violations,
             "holds": self.holds,
         }
@@ -128,7 +132,12 @@ async def proven(where: Addresses) -> Proof:
     asked: dict[str, Any] = {}
     async with services(where) as running:
         for service in running.names:
-            asked[service] = await running.get(service, "/v1/invariants")
+            try:
+                asked[service] = await running.get(service, "/v1/invariants")
+            except CommandError as problem:
+                if problem.code != Exit.UNREACHABLE:
+                    raise
+                asked[service] = {"why": problem.why}
     return Proof(reading, table, asked)
 
 
@@ -147,6 +156,8 @@ def _show(proof: Proof, rows: FileProof | None) -> None:
         screen.print(
             f"[red]violation[/] {subject}: {found['detail']}", highlight=False, soft_wrap=True
         )
+    for service, why in proof.unreachable.items():
+        screen.print(f"[yellow]{service} could not be asked[/]: {why}", soft_wrap=True)
     more = len(proof.table.gaps) + len(proof.violations) - 2 * SHOWN
     if more > 0:
         screen.print("… --json lists all of them")
@@ -182,13 +193,6 @@ def _figure(figure: int, row: Row) -> str:
 def _gap(row: Row) -> str:
     figure = readable(row.gap, row.currency)
     return f"[red]{figure}[/]" if row.gap else f"[green]{figure}[/]"
-
-
-def readable(figure: int, currency: str) -> str:
-    """An amount with its thousands set apart."""
-    whole, point, fraction = Money(figure, currency).amount.partition(".")
-    sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
-    return f"{sign}{int(digits):,}{point}{fraction}"
 
 
 def show_counts(screen: Console, table: Table) -> None:

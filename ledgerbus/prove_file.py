@@ -13,6 +13,7 @@ from ledgerbus.claimfile import ClaimFile
 from ledgerbus.conservation import standing
 from ledgerbus.layout import load_layout
 from ledgerbus.stories import key_name
+from ledgerbus.telling import readable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,10 +115,12 @@ class FileProof:
         sheet.add_column("sum", justify="right")
         sheet.add_column("")
         for (outcome, currency), count in sorted(self.counts.items()):
-            sheet.add_row(outcome, str(count), self._sum(outcome, currency), currency)
+            amount = self.by_outcome[outcome, currency]
+            figure = readable(amount, currency) if currency else "-"
+            sheet.add_row(outcome, f"{count:,}", figure, currency)
         sheet.add_section()
         for currency, total in sorted(self.sums.items()):
-            sheet.add_row("the file's own sum", "", Money(total, currency).amount, currency)
+            sheet.add_row("the file's own sum", "", readable(total, currency), currency)
         screen.print(sheet)
         for row in self.missing[:SHOWN]:
             screen.print(f"[red]no outcome[/] rows {_numbers(row)}, key {row['source_key']}")

@@ -134,10 +134,11 @@ def show(screen: Console, delivery: Delivery) -> None:
     for each in delivery.statements:
         proven = "balances proven" if each["proven"] else "balances not proven"
         head = f"{each['reference']} of {each['account']}: {each['outcome']}, {proven}"
-        screen.print(f"{head}; {counted(Counter({name: each[name] for name in COUNTS}))}")
+        counts = Counter({name: each[name] for name in COUNTS})
+        screen.print(f"{head}; {counted(counts)}", soft_wrap=True)
         if each.get("code"):
             figures = ", ".join(f"{name} {value}" for name, value in each["figures"].items())
-            screen.print(f"  {each['code']}: {figures}")
+            screen.print(f"  {each['code']}: {figures}", soft_wrap=True)
     if delivery.counts["exceptions"]:
         screen.print("  what needs a person: GET /v1/exceptions?state=open on reconcile")
 

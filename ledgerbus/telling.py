@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from contracts.values import Money
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -26,6 +28,13 @@ def money(amount: Any) -> str:
     if not isinstance(amount, dict):
         return ""
     return f"{amount.get('amount', '?')} {amount.get('currency', '')}"
+
+
+def readable(figure: int, currency: str) -> str:
+    """An amount in minor units, with its thousands set apart."""
+    whole, point, fraction = Money(figure, currency).amount.partition(".")
+    sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
+    return f"{sign}{int(digits):,}{point}{fraction}"
 
 
 def _reasons(body: Body) -> str:

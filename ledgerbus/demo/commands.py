@@ -64,7 +64,7 @@ async def _bank(
         typer.echo(orjson.dumps(_plain(desk, working, deliveries), option=orjson.OPT_INDENT_2))
         return
     screen = Console(highlight=False)
-    screen.print(worked(working))
+    screen.print(worked(working), soft_wrap=True)
     for file in working.files:
         screen.print(f"  {file}", soft_wrap=True)
     for delivery in deliveries:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from contracts.claims import SubmitClaim, WithdrawClaim
@@ -14,9 +15,12 @@ from contracts.envelope import Meta
 from contracts.masterdata import CompanyDefined
 from contracts.values import PaidBy
 from ledgerbus import bank
+from ledgerbus import reading as reading_module
 from ledgerbus.addresses import Addresses
 from ledgerbus.conservation import prove
 from ledgerbus.errors import CommandError
+from ledgerbus.kafka import reader, stretches
+from ledgerbus.prove import Proof, proven
 from ledgerbus.reading import ENDS, read_everything
 from ledgerbus.sending import PREFIX, new_id, now
 from ledgerbus.statements import TYPES
@@ -164,3 +168,39 @@ async def test_a_desk_of_another_system_is_not_used(broker: Broker) -> None:
     desk.save()
     with pytest.raises(CommandError, match="another system"):
         await bank.pay(broker.where, seed=1, noise=False)
+
+
+async def test_a_command_consumed_long_ago_and_never_answered_is_lost(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading_module, "ANSWER_S", -1)
+    await broker.say(a_command(Tale("K-1")))
+    topic = f"{broker.prefix}claims.intake"
+    async with reader(broker.where.kafka, [topic]) as whole:
+        ends = {part: there.end for part, there in (await stretches(whole, [topic])).items()}
+    claims = AIOKafkaConsumer(
+        bootstrap_servers=broker.where.kafka, group_id=f"{broker.prefix}claims"
+    )
+    claims.assign(list(ends))
+    await claims.start()
+    await claims.commit(ends)
+    await claims.stop()
+    reading = await read_everything(broker.where)
+    assert [(each.key, each.lost) for each in reading.unanswered] == [("K-1", True)]
+    (violation,) = Proof(reading, prove(reading.stories), {}).violations
+    assert violation["invariant"] == "answered"
+
+
+async def test_a_service_that_cannot_be_asked_is_named_and_the_table_stands(broker: Broker) -> None:
+    await broker.say(*Tale().whole())
+    where = replace(broker.where, services={"budget": "http://127.0.0.1:9"})
+    dead = f"{broker.prefix}dlq.budget"
+    admin = AIOKafkaAdminClient(bootstrap_servers=where.kafka)
+    await admin.start()
+    await admin.create_topics([NewTopic(dead, 1, 1)])
+    proof = await proven(where)
+    await admin.delete_topics([dead])
+    await admin.close()
+    assert list(proof.unreachable) == ["budget"]
+    assert proof.holds
+    assert proof.table.by_state == {"settled": 1}

@@ -113,6 +113,8 @@ def test_a_returned_payment_comes_back_and_is_paid_again_on_a_later_day() -> Non
 
 def test_twins_are_told_apart_by_nothing_and_are_few() -> None:
     owed = [p for p in payments(80, amount=5000, payee="E-1") if not p.card]
+    cards = [p for p in payments(80, amount=5000, payee="CARD-1") if p.card]
+    assert sum(b.noise == "twin" for _, booked in written(cards) for b in booked) == 2
     twins = [b.line for _, booked in written(owed) for b in booked if b.noise == "twin"]
     assert len(twins) == 2
     assert twins[0] == twins[1]
