@@ -10,12 +10,15 @@ from services.reconcile.matching import settle
 from services.reconcile.store import boards
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
     from chassis.db import Database
 
 jobs = Jobs()
 
-OVERLAP: Final = timedelta(minutes=5)  # Longer than any transaction that could add an item unseen.
-LINES: Final = 2_000  # At once; the rest a little later.
+OVERLAP: Final = timedelta(minutes=2)  # Longer than any transaction that could add an item unseen.
+LINES: Final = 2_000  # In one transaction.
 
 
 @jobs.every(seconds=20)
@@ -26,11 +29,19 @@ async def judge_again(database: Database) -> None:
     arrived while the statement was being imported, and those that only amount and payee name.
     """
     async with database.transaction() as tx:
-        stale = await boards.stale(tx, overlap=OVERLAP, limit=LINES)
-        if stale:
-            await boards.lock(tx, {company for _, company in stale})
-            board, lines = await boards.load(tx, [], [line_id for line_id, _ in stale])
-            settlement = settle(board, lines, new_id=tx.new_id)
-            await boards.save(tx, settlement, fresh={})
-            for fact, cause in settlement.facts:
-                tx.emit(fact, because=cause)
+        began = tx.now
+        stale = await boards.stale(tx, await boards.judged_until(tx) - OVERLAP)
+    for start in range(0, len(stale), LINES):
+        await _judge(database, stale[start : start + LINES])
+    async with database.transaction() as tx:
+        await boards.judge_until(tx, began)
+
+
+async def _judge(database: Database, waiting: Sequence[tuple[UUID, str]]) -> None:
+    async with database.transaction() as tx:
+        await boards.lock(tx, {company for _, company in waiting})
+        board, lines = await boards.load(tx, [], [line_id for line_id, _ in waiting])
+        settlement = settle(board, lines, new_id=tx.new_id)
+        await boards.save(tx, settlement, fresh={})
+        for fact, cause in settlement.facts:
+            tx.emit(fact, because=cause)

@@ -48,7 +48,6 @@ CREATE TABLE public.exceptions (
     detail text NOT NULL,
     figures jsonb NOT NULL,
     candidates uuid[] NOT NULL,
-    held boolean NOT NULL,
     state text NOT NULL,
     opened_at timestamp with time zone NOT NULL,
     judged_at timestamp with time zone NOT NULL,
@@ -113,6 +112,12 @@ END) STORED,
     CONSTRAINT an_item_is_never_over_allocated CHECK (((allocated_minor >= LEAST(total_minor, (0)::bigint)) AND (allocated_minor <= GREATEST(total_minor, (0)::bigint))))
 );
 
+CREATE TABLE public.judgings (
+    one_row boolean DEFAULT true NOT NULL,
+    until timestamp with time zone NOT NULL,
+    CONSTRAINT judgings_one_row_check CHECK (one_row)
+);
+
 CREATE TABLE public.lines (
     line_id uuid NOT NULL,
     statement_id uuid NOT NULL,
@@ -133,6 +138,7 @@ CREATE TABLE public.lines (
     state text NOT NULL,
     allocated_minor bigint NOT NULL,
     difference_minor bigint NOT NULL,
+    held boolean DEFAULT false NOT NULL,
     CONSTRAINT a_matched_line_is_allocated_to_the_cent CHECK (((allocated_minor + difference_minor) =
 CASE
     WHEN (state = 'matched'::text) THEN (- amount_minor)
@@ -247,33 +253,6 @@ CREATE VIEW public.standing_payments AS
      JOIN public.lines ON ((lines.line_id = matches.line_id)))
      JOIN public.statements ON ((statements.statement_id = lines.statement_id)));
 
-CREATE VIEW public.waiting_lines AS
- SELECT lines.line_id,
-    lines.company,
-    statements.account,
-    statements.reference AS statement,
-    lines."position",
-    lines.currency,
-    lines.booked_on,
-    lines.amount_minor,
-    lines.reference,
-    lines.text,
-    lines.party,
-    lines.charges_minor,
-    lines.is_foreign,
-    lines.returned,
-    lines.because,
-    lines.batch_size,
-    lines.batch_gap_minor,
-    exceptions.exception_id,
-    exceptions.code,
-    exceptions.judged_at,
-    exceptions.held
-   FROM ((public.lines
-     JOIN public.statements USING (statement_id))
-     JOIN public.exceptions ON (((exceptions.line_id = lines.line_id) AND (exceptions.state = 'open'::text) AND (exceptions.entry_id IS NULL))))
-  WHERE (lines.state = 'exception'::text);
-
 ALTER TABLE ONLY public.accounts
     ADD CONSTRAINT accounts_pkey PRIMARY KEY (account);
 
@@ -300,6 +279,9 @@ ALTER TABLE ONLY public.inbox
 
 ALTER TABLE ONLY public.items
     ADD CONSTRAINT items_pkey PRIMARY KEY (entry_id);
+
+ALTER TABLE ONLY public.judgings
+    ADD CONSTRAINT judgings_pkey PRIMARY KEY (one_row);
 
 ALTER TABLE ONLY public.lines
     ADD CONSTRAINT lines_pkey PRIMARY KEY (line_id);
@@ -353,6 +335,8 @@ CREATE INDEX items_by_reference ON public.items USING btree (company, reference_
 
 CREATE INDEX items_of_claim ON public.items USING btree (claim_id);
 
+CREATE INDEX items_touched ON public.items USING brin (touched_at);
+
 CREATE INDEX lines_of_statement ON public.lines USING btree (statement_id, "position");
 
 CREATE INDEX lines_waiting ON public.lines USING btree (company, currency, amount_minor) WHERE (state = 'exception'::text);
@@ -391,9 +375,6 @@ ALTER TABLE ONLY public.lines
 
 ALTER TABLE ONLY public.matches
     ADD CONSTRAINT matches_line_id_fkey FOREIGN KEY (line_id) REFERENCES public.lines(line_id);
-
-ALTER TABLE ONLY public.mentions
-    ADD CONSTRAINT mentions_line_id_fkey FOREIGN KEY (line_id) REFERENCES public.lines(line_id);
 
 ALTER TABLE ONLY public.statements
     ADD CONSTRAINT statements_file_digest_fkey FOREIGN KEY (file_digest) REFERENCES public.files(digest);

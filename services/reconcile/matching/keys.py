@@ -17,6 +17,7 @@ _RUN_CHARS_MIN: Final = 6
 _RUN_CHARS_MAX: Final = 40  # A reference has at most 30, and may be glued to a tag of the bank.
 _RUN_DIGITS_MIN: Final = 4  # A run of text without four digits is a word, not a reference.
 _RUN_TOKENS_MAX: Final = 6  # A reference of three parts, with spaces strewn in.
+_RUN_WORDS_MAX: Final = 2  # Parts without a digit: a company's code, perhaps of two words.
 _CODE_CHARS_MIN: Final = 3
 _NAME_TOKENS_MAX: Final = 4
 _NAME_WIDTH_MIN: Final = 4  # Two Chinese characters, or four letters: less proves nothing.
@@ -46,14 +47,28 @@ def exact_keys(references: Iterable[str]) -> frozenset[str]:
 def text_keys(texts: Iterable[str]) -> frozenset[str]:
     """Every run of neighbouring words that could be a reference, spaces and punctuation ignored.
 
-    It ends in a digit, as numbers do.
+    It ends in a digit, as numbers do, and has no more than two parts without one.
     """
-    return frozenset(
-        run
-        for text in texts
-        for run in _runs([token.replace("O", "0") for token in _tokens(text)], _RUN_CHARS_MIN)
-        if run[-1].isdigit() and sum(map(str.isdigit, run)) >= _RUN_DIGITS_MIN
-    )
+    found: set[str] = set()
+    for text in texts:
+        tokens = [token.replace("O", "0") for token in _tokens(text)]
+        digits = [sum(map(str.isdigit, token)) for token in tokens]
+        for start in range(len(tokens)):
+            found.update(_references(tokens[start:], digits[start:]))
+    return frozenset(found)
+
+
+def _references(tokens: Sequence[str], digits: Sequence[int]) -> Iterator[str]:
+    """The runs from the first token on that could be a reference."""
+    run, marks, words = "", 0, 0
+    for token, count in zip(tokens[:_RUN_TOKENS_MAX], digits, strict=False):
+        run += token
+        marks += count
+        words += count == 0
+        if len(run) > _RUN_CHARS_MAX or words > _RUN_WORDS_MAX:
+            return
+        if marks >= _RUN_DIGITS_MIN and len(run) >= _RUN_CHARS_MIN and token[-1].isdigit():
+            yield run
 
 
 def party_keys(texts: Iterable[str]) -> frozenset[str]:

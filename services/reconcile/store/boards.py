@@ -10,7 +10,6 @@ from services.reconcile.matching.board import keys_of
 from services.reconcile.matching.keys import party_keys
 from services.reconcile.store.rows import (
     ITEM,
-    LINE,
     Opened,
     add_exceptions,
     array_of,
@@ -22,7 +21,7 @@ from services.reconcile.store.rows import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import timedelta
+    from datetime import datetime
     from uuid import UUID
 
     from chassis.db import Reader, Tx
@@ -64,29 +63,44 @@ _MENTIONING: Final = """
     JOIN mentions ON mentions.company = t.company AND mentions.reference_key = t.key"""
 _RIVALS: Final = """
     SELECT line_id
-    FROM unnest($1::text[], $2::bpchar[], $3::bigint[]) AS t (company, currency, amount)
-    JOIN waiting_lines USING (company, currency)
-    WHERE waiting_lines.amount_minor = t.amount AND NOT held"""
-_WAITING: Final = f"""
-    SELECT {LINE}, keys.exact_keys, keys.text_keys FROM waiting_lines AS waiting,
-    LATERAL (
-        SELECT array_agg(reference_key) FILTER (WHERE exact) AS exact_keys,
-            array_agg(reference_key) FILTER (WHERE NOT exact) AS text_keys
-        FROM mentions WHERE mentions.line_id = waiting.line_id
-    ) AS keys
-    WHERE line_id = ANY($1::uuid[]) AND NOT held"""  # noqa: S608
+    FROM unnest($1::text[], $2::bpchar[], $3::bigint[]) AS t (company, currency, minor)
+    JOIN lines ON lines.company = t.company AND lines.currency = t.currency
+        AND lines.amount_minor = t.minor AND lines.state = 'exception'"""
+# The lines first: no guess about how many wait may choose a bad order of joins.
+_WAITING: Final = """
+    WITH picked AS MATERIALIZED (
+        SELECT line_id, statement_id, company, position, currency, booked_on, amount_minor,
+            reference, text, party, charges_minor, is_foreign, returned, because, batch_size,
+            batch_gap_minor
+        FROM lines WHERE line_id = ANY($1::uuid[]) AND state = 'exception' AND NOT held
+    )
+    SELECT picked.line_id, picked.company, account, statements.reference AS statement, position,
+        picked.currency, booked_on, amount_minor, picked.reference, text, party, charges_minor,
+        is_foreign, returned, because, batch_size, batch_gap_minor,
+        ARRAY(SELECT reference_key FROM mentions
+            WHERE mentions.line_id = picked.line_id AND exact) AS exact_keys,
+        ARRAY(SELECT reference_key FROM mentions
+            WHERE mentions.line_id = picked.line_id AND NOT exact) AS text_keys
+    FROM picked JOIN statements USING (statement_id)"""
 _STALE: Final = """
-    SELECT line_id, company FROM waiting_lines AS waiting
-    WHERE NOT held AND (EXISTS (
-        SELECT 1 FROM items WHERE items.company = waiting.company
-            AND items.currency = waiting.currency AND items.open_minor = -waiting.amount_minor
-            AND items.open_minor <> 0 AND items.touched_at > waiting.judged_at - $1::interval
-    ) OR EXISTS (
-        SELECT 1 FROM mentions JOIN items ON items.company = mentions.company
-            AND items.reference_key = mentions.reference_key
-        WHERE mentions.line_id = waiting.line_id
-            AND items.touched_at > waiting.judged_at - $1::interval
-    )) ORDER BY judged_at, line_id LIMIT $2"""
+    WITH touched AS MATERIALIZED (
+        SELECT company, currency, open_minor, reference_key, number_key
+        FROM items WHERE touched_at > $1
+            AND EXISTS (SELECT 1 FROM lines WHERE state = 'exception')
+    ), sums AS (
+        SELECT DISTINCT company, currency, -open_minor AS minor FROM touched WHERE open_minor <> 0
+    ), found AS (
+        SELECT lines.line_id FROM sums JOIN lines ON lines.company = sums.company
+            AND lines.currency = sums.currency AND lines.amount_minor = sums.minor
+            AND lines.state = 'exception'
+        UNION SELECT line_id FROM touched JOIN mentions ON mentions.company = touched.company
+            AND mentions.reference_key = touched.reference_key
+        UNION SELECT line_id FROM touched JOIN mentions ON mentions.company = touched.company
+            AND mentions.reference_key = touched.number_key
+    )
+    SELECT line_id, company FROM lines
+    WHERE line_id = ANY(ARRAY(SELECT line_id FROM found)) AND state = 'exception'
+    ORDER BY line_id"""
 
 
 async def lock(tx: Tx, companies: Iterable[str]) -> None:
@@ -109,13 +123,20 @@ async def waiting_for(reader: Reader, items: Iterable[tuple[str, str]]) -> list[
     return [row["line_id"] for row in rows]
 
 
-async def stale(reader: Reader, *, overlap: timedelta, limit: int) -> list[tuple[UUID, str]]:
-    """Waiting lines (with their companies) whose items have changed since they were last judged.
+async def judged_until(reader: Reader) -> datetime:
+    """Up to when changed items have been held against the waiting lines."""
+    until: datetime = await reader.fetchval("SELECT until FROM judgings")
+    return until
 
-    `overlap` covers items whose transaction was still open when the line was judged.
-    """
-    rows = await reader.fetch(_STALE, overlap, limit)
-    return [(row["line_id"], row["company"]) for row in rows]
+
+async def stale(reader: Reader, since: datetime) -> list[tuple[UUID, str]]:
+    """Waiting lines, with their companies, that items touched since then may concern."""
+    return [(row["line_id"], row["company"]) for row in await reader.fetch(_STALE, since)]
+
+
+async def judge_until(tx: Tx, moment: datetime) -> None:
+    """Remember that everything touched before this moment has been judged."""
+    await tx.execute("UPDATE judgings SET until = $1", moment)
 
 
 async def load(
@@ -181,7 +202,7 @@ async def _waiting(reader: Reader, ids: set[UUID]) -> list[Line]:
     if not ids:
         return []
     return [
-        line_of(row, frozenset(row["exact_keys"] or ()), frozenset(row["text_keys"] or ()))
+        line_of(row, frozenset(row["exact_keys"]), frozenset(row["text_keys"]))
         for row in await reader.fetch(_WAITING, sorted(ids))
     ]
 

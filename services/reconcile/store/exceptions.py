@@ -154,11 +154,12 @@ async def undo(tx: Tx, match: Match, finding: Finding, *, by: str, because: str)
         because,
     )
     await tx.execute(
-        "UPDATE lines SET state = 'exception', allocated_minor = 0, difference_minor = 0 "
+        "UPDATE lines SET state = 'exception', held = true, allocated_minor = 0, "
+        "difference_minor = 0 "
         "WHERE line_id = $1",
         match.line.line_id,
     )
     await allocate(tx, [(share.item.entry_id, -share.amount_minor) for share in match.allocations])
     exception_id = tx.new_id()
-    await add_exceptions(tx, [Opened(exception_id, finding, line_id=match.line.line_id, held=True)])
+    await add_exceptions(tx, [Opened(exception_id, finding, line_id=match.line.line_id)])
     return exception_id

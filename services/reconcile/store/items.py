@@ -141,7 +141,6 @@ async def save_reversals(
             one.finding,
             line_id=one.line.line_id,
             entry_id=one.item.entry_id,
-            held=True,
         )
         for one in paid
     ]

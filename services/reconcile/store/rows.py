@@ -23,20 +23,15 @@ ITEM: Final = """
     items.total_minor, items.allocated_minor, items.payee, items.reference, items.entry_number,
     items.document_date, items.posting_date, items.reversed_by, items.cause_id,
     items.correlation_id, items.traceparent, items.tracestate"""
-LINE: Final = """
-    line_id, company, account, statement, position, currency, booked_on, amount_minor, reference,
-    text, party, charges_minor, is_foreign, returned, because, batch_size, batch_gap_minor"""
-
-
 _OPEN: Final = """
     INSERT INTO exceptions (exception_id, statement_id, line_id, entry_id, code, detail, figures,
-        candidates, held, state, opened_at, judged_at)
+        candidates, state, opened_at, judged_at)
     SELECT new.exception_id, coalesce(new.statement_id, lines.statement_id), new.line_id,
-        new.entry_id, new.code, new.detail, new.figures::jsonb, new.candidates::uuid[], new.held,
+        new.entry_id, new.code, new.detail, new.figures::jsonb, new.candidates::uuid[],
         'open', new.at, new.at
     FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[],
-        $8::text[], $9::bool[], $10::timestamptz[]) AS new (exception_id, statement_id, line_id,
-        entry_id, code, detail, figures, candidates, held, at)
+        $8::text[], $9::timestamptz[]) AS new (exception_id, statement_id, line_id, entry_id,
+        code, detail, figures, candidates, at)
     LEFT JOIN lines ON lines.line_id = new.line_id"""
 
 
@@ -49,7 +44,6 @@ class Opened:
     statement_id: UUID | None = None
     line_id: UUID | None = None
     entry_id: UUID | None = None
-    held: bool = False
 
 
 async def run_for_all(tx: Tx, sql: str, rows: Sequence[tuple[object, ...]]) -> None:
@@ -79,7 +73,6 @@ async def add_exceptions(tx: Tx, opened: Sequence[Opened]) -> None:
                 one.finding.detail,
                 json.dumps(dict(one.finding.figures)),
                 array_of(one.finding.candidates),
-                one.held,
                 tx.now,
             )
             for one in opened
@@ -109,7 +102,7 @@ def item_of(row: Row, payee_name: str = "") -> Item:
 
 
 def line_of(row: Row, exact: frozenset[str], text: frozenset[str]) -> Line:
-    """The line in a row that selects LINE, with the keys it mentions."""
+    """The line in a row that has all its columns, with the keys it mentions."""
     return Line(
         line_id=row["line_id"],
         company=row["company"],

@@ -107,7 +107,7 @@ async def quarantine(
         tx, statement, file=file, company=company, state="quarantined"
     )
     exception_id = tx.new_id()
-    await add_exceptions(tx, [Opened(exception_id, finding, statement_id, held=True)])
+    await add_exceptions(tx, [Opened(exception_id, finding, statement_id)])
     return statement_id, exception_id
 
 
