@@ -10,10 +10,13 @@ import os
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from contracts.codec import kind_of
+from contracts.masterdata import CompanyDefined
+from contracts.posting import JournalEntryRecorded
 from contracts.values import Money
 from ledgerbus import bank_days
 from ledgerbus.bank_camt import camt053
@@ -23,12 +26,10 @@ from ledgerbus.kafka import Stretch, reader, records, stretches
 from ledgerbus.sending import topic_name
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from ledgerbus.addresses import Addresses
-
-ENTRIES: Final = "posting.entries"
-COMPANIES: Final = "masterdata.companies"
 
 
 @dataclass(slots=True)
@@ -133,29 +134,15 @@ async def _recorded(
     where: Addresses, desk: Desk, working: Working
 ) -> tuple[dict[str, list[Payment]], str]:
     """What the new entries ask for, by account, and the newest posting date among them."""
-    entries, companies = topic_name(ENTRIES), topic_name(COMPANIES)
+    accounts = await _accounts(where)
     owed: dict[str, tuple[str, Payment]] = {}
-    accounts: dict[str, str] = {}
     newest = ""
-    async with reader(where.kafka, [entries, companies]) as consumer:
-        async for page in records(consumer, await stretches(consumer, [companies])):
-            for record in page:
-                told = orjson.loads(record.value or b"{}")
-                if told.get("bank_accounts"):
-                    accounts[told["company"]] = told["bank_accounts"][0]
-        wanted = {
-            part: _unpaid(desk, str(part.partition), there)
-            for part, there in (await stretches(consumer, [entries])).items()
-        }
-        async for page in records(consumer, wanted):
-            for record in page:
-                entry = orjson.loads(record.value)
-                if entry.get("reverses"):
-                    owed.pop(entry["reverses"], None)
-                    continue
-                newest = max(newest, entry["posting_date"])
-                owed[entry["entry_id"]] = (entry["company"], _payment(entry, accounts))
-        desk.offsets |= {str(part.partition): stretch.end for part, stretch in wanted.items()}
+    async for entry in _new_entries(where, desk):
+        if entry.get("reverses"):
+            owed.pop(entry["reverses"], None)
+            continue
+        newest = max(newest, entry["posting_date"])
+        owed[entry["entry_id"]] = (entry["company"], _payment(entry, accounts))
     payments: dict[str, list[Payment]] = defaultdict(list)
     for company, payment in owed.values():
         if not payment.account:
@@ -165,13 +152,41 @@ async def _recorded(
     return dict(sorted(payments.items())), newest
 
 
+async def _accounts(where: Addresses) -> dict[str, str]:
+    """The first bank account of every company that has one."""
+    topic = topic_name(CompanyDefined.topic)
+    accounts: dict[str, str] = {}
+    async with reader(where.kafka, [topic]) as consumer:
+        async for page in records(consumer, await stretches(consumer, [topic])):
+            for record in page:
+                if kind_of(record.headers) == CompanyDefined.kind and record.value:
+                    told = orjson.loads(record.value)
+                    accounts[told["company"]] = next(iter(told["bank_accounts"]), "")
+    return accounts
+
+
+async def _new_entries(where: Addresses, desk: Desk) -> AsyncIterator[dict[str, Any]]:
+    """The entries recorded since the desk was left; it then remembers to have read them."""
+    topic = topic_name(JournalEntryRecorded.topic)
+    async with reader(where.kafka, [topic]) as consumer:
+        wanted = {
+            part: _unpaid(desk, str(part.partition), there)
+            for part, there in (await stretches(consumer, [topic])).items()
+        }
+        async for page in records(consumer, wanted):
+            for record in page:
+                if kind_of(record.headers) == JournalEntryRecorded.kind:
+                    yield orjson.loads(record.value)
+    desk.offsets |= {str(part.partition): stretch.end for part, stretch in wanted.items()}
+
+
 def _unpaid(desk: Desk, part: str, there: Stretch) -> Stretch:
     """What a partition holds beyond what the bank has read of it."""
     read = desk.offsets.get(part, 0)
     if read > there.end:
         raise CommandError(
             "the bank's desk belongs to another system",
-            why=f"it has read {read} records of {ENTRIES}/{part}, which holds {there.end}",
+            why=f"it has read {read} entries of partition {part}, which holds {there.end}",
             fix=f"remove {desk.folder}; the entries here are then paid from the first on",
             code=Exit.CONFLICT,
         )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from contracts.codec import kind_of
 from contracts.values import Money
 from ledgerbus.kafka import reader, records, stretches
 from ledgerbus.sending import topic_name
@@ -26,6 +27,7 @@ MATCHED: Final = "reconcile.payment-matched.v1"
 RETURNED: Final = "reconcile.payment-returned.v1"
 UNMATCHED: Final = "reconcile.payment-unmatched.v1"
 EXCEPTION: Final = "reconcile.exception-opened.v1"
+HEARD: Final = frozenset({MATCHED, RETURNED, UNMATCHED, EXCEPTION})
 
 Told = tuple[str, str, str, str, str]
 """Statement, booking day, line amount, entry, and what of it was paid: one allocation."""
@@ -102,10 +104,10 @@ async def read_matches(where: Addresses, score: Score) -> None:
     async with reader(where.kafka, [topic]) as consumer:
         async for page in records(consumer, await stretches(consumer, [topic])):
             for record in page:
-                headers = dict(record.headers)
-                if headers.get("ce_id") not in seen:
-                    seen.add(headers.get("ce_id"))
-                    kind = headers.get("ce_type", b"").decode()
+                event_id = dict(record.headers).get("ce_id")
+                kind = kind_of(record.headers)
+                if kind in HEARD and event_id not in seen:
+                    seen.add(event_id)
                     hear(kind, orjson.loads(record.value), score, matches)
 
 
@@ -115,8 +117,6 @@ def hear(
     """Enter one event of reconcile; `matches` remembers what each match said, to undo it."""
     if kind == EXCEPTION:
         score.exceptions[told["reason"]["code"]] += 1
-        return
-    if kind not in {MATCHED, RETURNED, UNMATCHED}:
         return
     match = (told["match_id"], told["entry_id"])
     if kind == UNMATCHED:

@@ -12,6 +12,8 @@ import orjson
 from rich.console import Console  # noqa: TC002 - a field's type
 from rich.text import Text
 
+from contracts.codec import kind_of
+from contracts.envelope import KINDS
 from ledgerbus.kafka import reader
 from ledgerbus.reading import FOLD
 from ledgerbus.sending import topic_name
@@ -84,8 +86,9 @@ async def _follow(consumer: AIOKafkaConsumer, followed: Followed) -> None:
         pages = await consumer.getmany(timeout_ms=PAGE_MS)
         mine = [record for page in pages.values() for record in page if record.key == key]
         for record in sorted(mine, key=_moment):
-            kind = dict(record.headers).get("ce_type", b"").decode()
-            followed.tell(kind, orjson.loads(record.value), _moment(record))
+            kind = kind_of(record.headers)
+            if kind in KINDS:
+                followed.tell(kind, orjson.loads(record.value), _moment(record))
 
 
 def _moment(record: ConsumerRecord) -> datetime:

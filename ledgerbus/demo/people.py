@@ -30,11 +30,12 @@ REASONS: Final = (
 )
 
 
-async def decide_everything(where: Addresses, running: Services) -> Counter[str]:
-    """Decide every open task, step after step, until nobody is asked any more."""
+async def decide_everything(where: Addresses, running: Services, *, company: str) -> Counter[str]:
+    """Decide every open task of a company, step after step, until nobody is asked any more."""
     decided: Counter[str] = Counter()
     for _ in range(ROUNDS_MAX):
-        tasks = [task async for task in running.items("approval", "/v1/tasks", state="open")]
+        found = running.items("approval", "/v1/tasks", state="open", company=company)
+        tasks = [task async for task in found]
         if not tasks:
             break
         desk = asyncio.Semaphore(AT_ONCE)

@@ -147,7 +147,8 @@ class Demo:
 
     async def _people_and_bank(self, where: Addresses, running: Services) -> None:
         with self._step("people") as say:
-            decided = await decide_everything(where, running)
+            company = self.month.layout.company
+            decided = await decide_everything(where, running, company=company)
             say(_listed(decided) or "nobody was asked for anything")
         with self._step("bank") as say:
             desk, working = await bank.pay(where, seed=SEED, noise=True)

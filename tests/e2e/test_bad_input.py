@@ -210,6 +210,7 @@ async def test_a_line_nobody_knows_is_an_exception_once_however_often_it_comes(b
         answer = await bad.post(
             "reconcile", "/v1/statements", key, content=a_statement(), headers=kind
         )
+        assert answer.is_success, answer.text
         assert answer.json()["statements"][0]["outcome"] == outcome
     found = await bad.get("reconcile", "/v1/exceptions", company=COMPANY)
     assert [one["code"] for one in found["items"] if one["line"]] == ["NO_CANDIDATE"]

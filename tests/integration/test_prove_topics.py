@@ -14,7 +14,7 @@ from contracts.codec import encode
 from contracts.envelope import Meta
 from contracts.masterdata import CompanyDefined
 from contracts.values import PaidBy
-from ledgerbus import bank
+from ledgerbus import bank, bank_score
 from ledgerbus import reading as reading_module
 from ledgerbus.addresses import Addresses
 from ledgerbus.conservation import prove
@@ -67,7 +67,7 @@ async def broker(
 ) -> AsyncIterator[Broker]:
     prefix = f"t{new_id().hex[-12:]}."
     monkeypatch.setenv(PREFIX, prefix)
-    names = [f"{prefix}{topic}" for topic in (*ENDS, bank.COMPANIES)]
+    names = [f"{prefix}{topic}" for topic in (*ENDS, CompanyDefined.topic)]
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
     await admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in names])
@@ -204,3 +204,17 @@ async def test_a_service_that_cannot_be_asked_is_named_and_the_table_stands(brok
     assert list(proof.unreachable) == ["budget"]
     assert proof.holds
     assert proof.table.by_state == {"settled": 1}
+
+
+async def test_rubbish_on_the_topics_stops_neither_the_bank_nor_its_score(broker: Broker) -> None:
+    company = CompanyDefined(company="ACME", name="甲", currency="CNY", bank_accounts=[ACCOUNT])
+    tale = Tale()
+    await broker.say(company, tale.recorded(), tale.paid())
+    for topic in ("posting.entries", "reconcile.events", CompanyDefined.topic):
+        await broker.producer.send_and_wait(broker.prefix + topic, b"\x00rubbish")
+    desk, working = await bank.pay(broker.where, seed=1, noise=False)
+    assert working.payments == 1
+    score = bank_score.Score()
+    bank_score.read_truth(desk.truth, score)
+    await bank_score.read_matches(broker.where, score)
+    assert (score.true.total(), score.said.total()) == (1, 1)
