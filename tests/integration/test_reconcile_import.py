@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +95,22 @@ async def test_overlapping_statements_share_their_lines(
         assert await reader.fetchval("SELECT count(*) FROM lines") == 4
     facts = [fact for fact in await said(database) if isinstance(fact, PaymentMatched)]
     assert len(facts) == 2
+
+
+async def test_imports_at_the_same_time_count_and_pay_once(
+    database: Database, http: httpx.AsyncClient
+) -> None:
+    line = (-10_000, an_xml_entry(-10_000, REF, bank_id="BANK-0001"))
+    files = [
+        a_statement_file([line, (-at, an_xml_entry(-at, text="FEES"))], name=f"S{at}")
+        for at in (1, 2, 3, 3)
+    ]
+    answers = await asyncio.gather(*(send(http, content) for content in files))
+    outcomes = Counter(one["outcome"] for (one,) in answers)
+    assert outcomes == {"accepted": 3, "duplicate": 1}
+    assert sum(one["matched"] for (one,) in answers) == 1
+    facts = [fact for fact in await said(database) if isinstance(fact, PaymentMatched)]
+    assert len(facts) == 1
 
 
 async def test_a_statement_that_does_not_close_is_kept_and_used_for_nothing(
