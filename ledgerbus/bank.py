@@ -39,7 +39,6 @@ class Desk:
     folder: Path
     offsets: dict[str, int] = field(default_factory=dict)
     accounts: dict[str, Account] = field(default_factory=dict)
-    last_day: str = ""
     undelivered: list[str] = field(default_factory=list)
     truth_bytes: int = 0
 
@@ -88,11 +87,11 @@ async def pay(
     if desk.truth.exists():
         os.truncate(desk.truth, desk.truth_bytes)  # A run that was interrupted left no trace.
     working = Working()
-    payments, newest = await _recorded(where, desk, working)
-    first = max(filter(None, (day, _after(newest), _after(desk.last_day)))) if payments else None
-    if first is not None:
-        for account, owed in payments.items():
-            _write_statements(desk, working, account, owed, first, seed=seed, noise=noise)
+    for account, owed in (await _recorded(where, desk, working)).items():
+        chain = desk.accounts.setdefault(account, Account())
+        earliest = min(payment.due for payment in owed)
+        first = max(filter(None, (day, _after(chain.last_day), earliest)))
+        _write_statements(desk, working, account, owed, first, seed=seed, noise=noise)
     desk.save()
     return desk, working
 
@@ -112,7 +111,7 @@ def _write_statements(
     noise: bool,
 ) -> None:
     currency = owed[0].currency
-    chain = desk.accounts.setdefault(account, Account())
+    chain = desk.accounts[account]
     days = bank_days.work(owed, first=first, seed=seed, noise=noise)
     for statement, booked in bank_days.statements(days, account, currency, chain):
         file = desk.folder / f"{statement.id}.xml"
@@ -126,22 +125,17 @@ def _write_statements(
         working.lines += len(booked)
         working.moved[currency] += statement.closing - statement.opening
         desk.undelivered.append(file.name)
-        desk.last_day = max(desk.last_day, str(statement.day))
     working.payments += len(owed)
 
 
-async def _recorded(
-    where: Addresses, desk: Desk, working: Working
-) -> tuple[dict[str, list[Payment]], str]:
-    """What the new entries ask for, by account, and the newest posting date among them."""
+async def _recorded(where: Addresses, desk: Desk, working: Working) -> dict[str, list[Payment]]:
+    """What the new entries ask for, by account."""
     accounts = await _accounts(where)
     owed: dict[str, tuple[str, Payment]] = {}
-    newest = ""
     async for entry in _new_entries(where, desk):
         if entry.get("reverses"):
             owed.pop(entry["reverses"], None)
             continue
-        newest = max(newest, entry["posting_date"])
         owed[entry["entry_id"]] = (entry["company"], _payment(entry, accounts))
     payments: dict[str, list[Payment]] = defaultdict(list)
     for company, payment in owed.values():
@@ -149,7 +143,7 @@ async def _recorded(
             working.without_account.append(company)
         elif payment.amount:
             payments[payment.account].append(payment)
-    return dict(sorted(payments.items())), newest
+    return dict(sorted(payments.items()))
 
 
 async def _accounts(where: Addresses) -> dict[str, str]:
@@ -204,4 +198,5 @@ def _payment(entry: dict[str, Any], accounts: dict[str, str]) -> Payment:
         reference=entry["reference"],
         payee=entry["payee"],
         card=entry["paid_by"] == "company_card",
+        due=date.fromisoformat(entry["posting_date"]),
     )

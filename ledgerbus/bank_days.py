@@ -49,6 +49,7 @@ class Payment:
     reference: str
     payee: str
     card: bool
+    due: date
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Account:
 
     balance: int = 10_000_000_000
     number: int = 0
+    last_day: str = ""
 
 
 @dataclass(slots=True)
@@ -74,6 +76,11 @@ class Days:
 
     first: date
     booked: dict[int, list[Booked]] = field(default_factory=lambda: defaultdict(list))
+
+    def due(self, payments: Sequence[Payment]) -> int:
+        """The day on which payments can be made together: after the last of them was posted."""
+        posted = max(payment.due for payment in payments)
+        return max((posted - self.first).days + 1, 0)
 
     def book(
         self,
@@ -110,13 +117,13 @@ class Days:
 
 
 def work(payments: Sequence[Payment], *, first: date, seed: int, noise: bool) -> Days:
-    """All lines of one account from the first day until nothing is under way any more."""
+    """All lines of one account, each soon after its entry, until nothing is under way any more."""
     days = Days(first)
     dice = random.Random(f"{seed}/{first}")  # noqa: S311 - a seeded play, no secret
     todo = sorted(payments, key=lambda payment: payment.reference)
     if not noise:
         for payment in todo:
-            days.book(0, [payment], [_part(payment)], "plain")
+            days.book(days.due([payment]), [payment], [_part(payment)], "plain")
         return days
     todo = _twins(days, todo)
     pool: list[Payment] = []
@@ -152,23 +159,23 @@ def _shared_out(payments: Sequence[Payment], shares: Mapping[str, int]) -> dict[
 
 
 def _meet(days: Days, payment: Payment, fate: str, dice: random.Random) -> None:
-    part = _part(payment)
+    part, due = _part(payment), days.due([payment])
     match fate:
         case "returned":
-            days.book(0, [payment], [part], fate)
-            back = dice.randint(1, 3)
+            days.book(due, [payment], [part], fate)
+            back = due + dice.randint(1, 3)
             days.take_back(back, payment)
             days.book(back + 1, [payment], [part], "paid_again")
         case "wrong_reference":
-            days.book(0, [payment], [_misread(part)], fate)
+            days.book(due, [payment], [_misread(part)], fate)
         case "fee":
-            days.book(0, [payment], [part], fate, charges=dice.randint(*FEE_MINOR))
+            days.book(due, [payment], [part], fate, charges=dice.randint(*FEE_MINOR))
         case "late":
-            days.book(dice.randint(1, 3), [payment], [part], fate, valued=-1)
+            days.book(due + dice.randint(1, 3), [payment], [part], fate, valued=-1)
         case "in_text":
-            days.book(0, [payment], [replace(part, reference="")], fate, valued=1)
+            days.book(due, [payment], [replace(part, reference="")], fate, valued=1)
         case _:
-            days.book(0, [payment], [part], fate)
+            days.book(due, [payment], [part], fate)
 
 
 def _twins(days: Days, payments: list[Payment]) -> list[Payment]:
@@ -181,16 +188,17 @@ def _twins(days: Days, payments: list[Payment]) -> list[Payment]:
     for pair in pairs:
         for payment in pair:
             part = replace(_part(payment), reference="", text=_head(payment))
-            days.book(0, [payment], [part], "twin", bank_reference="")
+            days.book(days.due(pair), [payment], [part], "twin", bank_reference="")
     gone = {payment.entry_id for pair in pairs for payment in pair}
     return [payment for payment in payments if payment.entry_id not in gone]
 
 
 def _batches(days: Days, pool: list[Payment], dice: random.Random) -> None:
+    pool = sorted(pool, key=lambda payment: (payment.due, payment.reference))
     while pool:
         size = dice.randint(*BATCH)
         taken, pool = pool[:size], pool[size:]
-        days.book(0, taken, [_part(payment) for payment in taken], "batch")
+        days.book(days.due(taken), taken, [_part(payment) for payment in taken], "batch")
 
 
 def _part(payment: Payment) -> Part:
@@ -228,6 +236,7 @@ def statements(
                 lines=tuple(booked.line for booked in named),
             )
             chain.balance = statement.closing
+            chain.last_day = str(statement.day)
             yield statement, named
 
 

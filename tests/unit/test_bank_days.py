@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,6 +28,7 @@ from ledgerbus.bank_days import (
 if TYPE_CHECKING:
     from ledgerbus.bank_camt import Statement
 
+DUE = date(2026, 11, 1)
 DAY = date(2026, 11, 2)
 NS = {"c": NAMESPACE}
 ACCOUNT = "GB33BUKB20201555555555"
@@ -43,6 +45,7 @@ def payments(count: int, *, amount: int = 0, payee: str = "") -> list[Payment]:
             reference=f"ACME-2026-{number:07}",
             payee=payee or f"E-{number % 40}",
             card=number % 4 == 0,
+            due=DUE,
         )
         for number in range(count)
     ]
@@ -134,6 +137,22 @@ def test_a_mistyped_reference_is_no_reference_of_any_entry() -> None:
     ]
     assert typed
     assert not known & set(typed)
+
+
+def test_every_payment_follows_its_entry_within_days() -> None:
+    owed = [
+        replace(payment, due=DUE + timedelta(days=number % 90))
+        for number, payment in enumerate(payments(300))
+    ]
+    lag = Counter(
+        (each.line.booked_on - payment.due).days
+        for _, booked in written(owed)
+        for each in booked
+        for payment, _ in each.paid
+        if each.noise in {"plain", "late", "wrong_reference"}
+    )
+    assert set(lag) == {1, 2, 3, 4}
+    assert lag[1] > sum(lag.values()) / 2
 
 
 def test_a_statement_holds_no_more_lines_than_allowed() -> None:
