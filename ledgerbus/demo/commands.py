@@ -14,12 +14,15 @@ from contracts.values import Money
 from ledgerbus import bank, bank_score
 from ledgerbus.addresses import addresses
 from ledgerbus.calls import services
+from ledgerbus.demo.clerk import settle_everything
 from ledgerbus.demo.deliver import deliver_all, worked
 from ledgerbus.demo.run import run_command
 from ledgerbus.errors import CommandError, Exit
 from ledgerbus.statements import show
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ledgerbus.addresses import Addresses
     from ledgerbus.bank import Desk, Working
     from ledgerbus.statements import Delivery
@@ -87,6 +90,27 @@ def _plain(desk: Desk, working: Working, deliveries: list[Delivery]) -> dict[str
     }
 
 
+@app.command("clerk")
+def clerk_command(
+    *, as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False
+) -> None:
+    """Settle what reconcile would not guess at, as a person does who asks the bank.
+
+    Every line that a person must explain becomes a match by that person's word.
+    """
+    outcomes = asyncio.run(_clerk(addresses()))
+    if as_json:
+        typer.echo(orjson.dumps(outcomes))
+    else:
+        told = ", ".join(f"{count} {name}" for name, count in outcomes.items())
+        Console(highlight=False).print(f"exceptions: {told or 'none is open'}")
+
+
+async def _clerk(where: Addresses) -> dict[str, int]:
+    async with services(where) as running:
+        return dict(await settle_everything(running, _truth(where)))
+
+
 @app.command("score")
 def score_command(
     *, as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False
@@ -115,15 +139,19 @@ def score_command(
 
 
 async def _score(where: Addresses) -> bank_score.Score:
+    score = bank_score.Score()
+    bank_score.read_truth(_truth(where), score)
+    await bank_score.read_matches(where, score)
+    return score
+
+
+def _truth(where: Addresses) -> Path:
     desk = bank.Desk.of(where.root)
     if not desk.truth.exists():
         raise CommandError(
-            "there is nothing to score",
-            why=f"the bank has written no truth in {desk.folder}",
+            "the bank knows nothing yet",
+            why=f"there is no truth in {desk.folder}",
             fix="let it pay first: `ledgerbus demo bank --deliver`",
             code=Exit.NOT_FOUND,
         )
-    score = bank_score.Score()
-    bank_score.read_truth(desk.truth, score)
-    await bank_score.read_matches(where, score)
-    return score
+    return desk.truth
