@@ -25,7 +25,7 @@ from services.reconcile.matching import Settlement, settle
 from services.reconcile.matching.by_hand import Given, settle_by_hand, undone
 from services.reconcile.matching.lines import lines_of
 from services.reconcile.statements import Unreadable, layout_of, read_camt, read_csv
-from services.reconcile.store import boards, exceptions, shown, statements
+from services.reconcile.store import boards, exceptions, settlements, shown, statements
 from services.reconcile.store.shown import ExceptionView, ItemView, LineView, StatementView
 
 routes = router()
@@ -256,7 +256,7 @@ async def _settle(
     )
     board, lines = await boards.load(tx, fresh)
     settlement = await asyncio.to_thread(settle, board, lines, new_id=tx.new_id)
-    unsettled = await boards.save(
+    unsettled = await settlements.save(
         tx, settlement, fresh={line.line_id: statement_id for line in fresh}
     )
     await statements.supersede(tx, [one.statement_id for one in earlier if not one.accepted])
@@ -351,7 +351,7 @@ async def resolve_exception(exception_id: UUID, body: Resolution, tx: Writing) -
     )
     if isinstance(match, Finding):
         raise Problem(409, match.code, match.detail, figures=match.figures)
-    await boards.save(tx, Settlement((match,), ()), fresh={})
+    await settlements.save(tx, Settlement((match,), ()), fresh={})
     await exceptions.close(tx, question, state="resolved", by=body.by, because="")
     for fact, cause in facts_of(match):
         tx.emit(fact, because=cause)

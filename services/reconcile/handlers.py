@@ -14,7 +14,7 @@ from contracts.posting import EntryPosted, EntryReversed
 from services.reconcile.matching import settle
 from services.reconcile.matching.keys import mentioned
 from services.reconcile.matching.reversals import turn_back
-from services.reconcile.store import boards, items
+from services.reconcile.store import boards, items, settlements
 
 if TYPE_CHECKING:
     from chassis.db import Tx
@@ -31,7 +31,7 @@ async def expect_payment(entries: list[EntryPosted], tx: Tx) -> None:
         await boards.lock(tx, {entry.company for entry in entries})
         board, lines = await boards.load(tx, [], waiting)
         settlement = settle(board, lines, new_id=tx.new_id)
-        await boards.save(tx, settlement, fresh={})
+        await settlements.save(tx, settlement, fresh={})
         for fact, cause in settlement.facts:
             tx.emit(fact, because=cause)
 

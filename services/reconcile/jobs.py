@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from chassis.jobs import Jobs
 from services.reconcile.matching import settle
-from services.reconcile.store import boards
+from services.reconcile.store import boards, settlements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +42,6 @@ async def _judge(database: Database, waiting: Sequence[tuple[UUID, str]]) -> Non
         await boards.lock(tx, {company for _, company in waiting})
         board, lines = await boards.load(tx, [], [line_id for line_id, _ in waiting])
         settlement = settle(board, lines, new_id=tx.new_id)
-        await boards.save(tx, settlement, fresh={})
+        await settlements.save(tx, settlement, fresh={})
         for fact, cause in settlement.facts:
             tx.emit(fact, because=cause)

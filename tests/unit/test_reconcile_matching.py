@@ -298,3 +298,23 @@ def test_candidates_of_the_same_amount_are_suggested() -> None:
     (pair,) = settled(items, [a_line(-10_000, "NOTPROVIDED")]).findings
     assert len(pair[1].candidates) == 10
     assert set(pair[1].candidates) <= {item.claim_id for item in items}
+
+
+def test_what_is_disputed_is_no_part_of_a_sum() -> None:
+    items = [an_item(1, minor=100), an_item(2, minor=100), an_item(3, minor=50), an_item(4)]
+    lone = lines(
+        a_booking(-100, party="E-1001", text="ONE"), a_booking(-10_050, party="E-1001", text="TWO")
+    )
+    assert codes(settled(items[1:], lone)) == []
+    disputed = lines(
+        a_booking(-100, party="E-1001", text="ONE"), a_booking(-10_100, party="E-1001", text="TWO")
+    )
+    assert codes(settled(items, disputed)) == ["AMBIGUOUS", "AMBIGUOUS"]
+
+
+def test_a_return_finds_a_payment_that_carried_no_reference() -> None:
+    found = lines(
+        a_booking(-10_000, party="E-1001", text="EXPENSES"), a_booking(10_000, REF, returned=True)
+    )
+    settlement = settled([an_item(1)], found)
+    assert [match.kind for match in settlement.matches] == ["payment", "return"]

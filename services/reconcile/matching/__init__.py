@@ -38,7 +38,8 @@ def settle(board: Board, lines: Iterable[Line], *, new_id: Callable[[], UUID]) -
     """Settle lines on a board; the outcome is the same in whatever order the lines are given.
 
     A line that names a known entry is settled by that reference or not at all; only the others are
-    judged by amount, date and payee, and only after every reference has had its say.
+    judged by amount, date and payee, and only after every reference has had its say. What they pay
+    may be what a return among the first had been missing, so both are asked again.
     """
     known, unknown, empty = [], [], []
     for line in lines:
@@ -48,6 +49,12 @@ def settle(board: Board, lines: Iterable[Line], *, new_id: Callable[[], UUID]) -
             known.append(line)
         else:
             unknown.append(line)
-    first, unsettled = settle_named(board, known, new_id)
-    second, unexplained = settle_unnamed(board, unknown, new_id)
-    return Settlement((*first, *second), (*unsettled, *unexplained), tuple(empty))
+    matches: list[Match] = []
+    while True:
+        first, unsettled = settle_named(board, known, new_id)
+        second, unexplained = settle_unnamed(board, unknown, new_id)
+        matches += [*first, *second]
+        if not second:
+            return Settlement(tuple(matches), (*unsettled, *unexplained), tuple(empty))
+        known = [line for line, _ in unsettled]
+        unknown = [line for line, _ in unexplained]

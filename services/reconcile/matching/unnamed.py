@@ -103,16 +103,18 @@ def settle_unnamed(
 ) -> tuple[list[Match], list[tuple[Line, Finding]]]:
     """Settle lines that have one possible item, then those with one possible sum; explain the rest.
 
-    Every line makes its choice before any is carried out: two lines with the same choice both wait.
+    Every line makes its choice before any is carried out: two lines with the same choice both wait,
+    and what they dispute is nobody's part of a sum.
     """
     known = frozenset(key for item in board.items.values() for key in _parties_of(item))
     pending = [_Seen.of(line, known) for line in sorted(lines, key=lambda line: line.order)]
     matches: list[Match] = []
     findings: list[tuple[Line, Finding]] = []
+    disputed: list[_Choice] = []
     for choices in (_single_items, _sums):
         index = _Open.of(board.items.values())
         chosen = [(seen, choices(seen, index)) for seen in pending]
-        wanted = _wanted([choice for _, choice in chosen])
+        wanted = _wanted([*(choice for _, choice in chosen), *disputed])
         pending = []
         for seen, choice in chosen:
             if not choice.options and not choice.crowd:
@@ -120,6 +122,7 @@ def settle_unnamed(
             elif len(choice.options) == 1 and all(wanted[entry] == 1 for entry in choice.entries):
                 matches.append(board.settle(seen.line, choice.options[0], new_id))
             else:
+                disputed.append(choice)
                 findings.append((seen.line, _ambiguous(seen.line, choice)))
     index = _Open.of(board.items.values())
     return matches, [*findings, *((seen.line, _nothing(seen.line, index)) for seen in pending)]

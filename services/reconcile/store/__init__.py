@@ -1,1 +1,1 @@
-"""The only SQL of reconcile: `items`, `boards`, `statements`, `exceptions`, and what is `shown`."""
+"""The only SQL of reconcile: items, boards, settlements, statements, exceptions, views."""

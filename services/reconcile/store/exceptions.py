@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from services.reconcile.domain import Allocation, Match, Question
 from services.reconcile.matching import Board
-from services.reconcile.store.boards import allocate, payments_of
+from services.reconcile.store.boards import payments_of
 from services.reconcile.store.rows import ITEM, Opened, add_exceptions, item_of, line_of
+from services.reconcile.store.settlements import allocate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
