@@ -19,6 +19,7 @@ from services.approval.domain import (
     Organisation,
     State,
     claim_of,
+    named_in,
     note_check,
     version_of,
     withdraw,
@@ -149,7 +150,9 @@ async def _hand_over(tx: Tx, leavers: set[Place]) -> None:
     if not keys:
         return
     files = await tasks.lock_files(tx, keys)
-    people = await organisation.load(tx, [file.case.known for file in files], leavers)
+    claims = [file.case.known for file in files]
+    named = (named_in(file.steps, file.case.known.company) for file in files)
+    people = await organisation.load(tx, claims, leavers.union(*named))
     moment = Moment(tx.now, people, tx.new_id)
     said: list[tuple[Ruling, Cause]] = []
     for file in files:

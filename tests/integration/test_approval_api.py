@@ -360,3 +360,19 @@ async def test_a_claim_shows_how_each_revision_was_decided(
     assert (second["claim_state"], second["total"]["amount"]) == ("open", "400.00")
     unknown = await http.get(f"/v1/claims/{new_id()}")
     assert (unknown.status_code, unknown.json()["code"]) == (404, "CLAIM_NOT_FOUND")
+
+
+async def test_a_handover_that_completes_a_step_finds_whom_the_next_one_names(
+    database: Database, http: httpx.AsyncClient
+) -> None:
+    both = a_step("manager", "employee:chen", name="Both", quorum="all")
+    async with database.transaction() as tx:
+        await publish_rules([given(a_rule("NAMED", both, a_step("employee:ma"), priority=1))], tx)
+    [step] = await opened(database, a_claim())
+    assert (await decide(http, step.task_id, "chen")).status_code == 200
+    left = EmployeeDefined(company=COMPANY, employee="wang", manager="chen", active=False)
+    async with database.transaction() as tx:
+        await define_employees([given(left)], tx)
+    [fact] = await said(database)
+    assert isinstance(fact, StepOpened)
+    assert fact.approvers == ["ma"]
