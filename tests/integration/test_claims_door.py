@@ -133,16 +133,35 @@ async def test_a_batch_rolled_back_leaves_nothing_and_may_come_again(database: D
     assert len(await take(database, a_claim())) == 1
 
 
-async def test_two_replicas_never_both_accept_a_key(database: Database) -> None:
-    async def somebody_waits() -> bool:
-        async with database.reader() as reader:
-            waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1"
-            return bool(await reader.fetchval(waits, await reader.fetchval(_DATABASE)))
+async def somebody_waits(database: Database) -> bool:
+    async with database.reader() as reader:
+        waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1"
+        return bool(await reader.fetchval(waits, await reader.fetchval(_DATABASE)))
 
+
+@pytest.mark.parametrize(
+    ("hear", "fact"),
+    [(claims_are_approved, approved()), (payments_are_matched, matched())],
+)
+async def test_what_another_replica_hears_of_a_claim_just_now_is_not_lost(
+    database: Database, hear: Callable[..., Awaitable[None]], fact: Event
+) -> None:
+    async with database.transaction() as first:
+        await hear([given(fact)], first)
+        second = asyncio.create_task(take(database, a_claim()))
+        await eventually(lambda: somebody_waits(database))
+    with pytest.raises(Retry):
+        await second
+    await take(database, a_claim())
+    assert len(await kinds(database)) == 2
+    assert await violations("claims", database) == []
+
+
+async def test_two_replicas_never_both_accept_a_key(database: Database) -> None:
     async with database.transaction() as first:
         await take_claims([given(a_claim())], first)
         second = asyncio.create_task(take(database, a_claim()))
-        await eventually(somebody_waits)
+        await eventually(lambda: somebody_waits(database))
     with pytest.raises(Retry):
         await second
     assert len(await said(database)) == 1

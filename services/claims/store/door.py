@@ -88,7 +88,10 @@ async def save_verdicts(tx: Tx, verdicts: Sequence[Verdict], said: Sequence[Said
 
 
 async def _insert(tx: Tx, claims: Sequence[Claim]) -> None:
-    """Add accepted claims; if another replica was faster, everything is judged anew."""
+    """Add accepted claims; if another replica was faster, everything is judged anew.
+
+    That replica may have accepted the claim, or heard of it: what it heard must not be lost.
+    """
     tag = await tx.execute(
         """
         INSERT INTO claims AS c (claim_id, revision, company, total_minor, currency, facts, state,
@@ -103,7 +106,8 @@ async def _insert(tx: Tx, claims: Sequence[Claim]) -> None:
                 excluded.currency, excluded.facts, excluded.state, excluded.source,
                 excluded.source_key, excluded.employee, excluded.digest, excluded.since,
                 excluded.submitted_at)
-        WHERE c.submitted_at IS NULL
+        WHERE c.submitted_at IS NULL AND excluded.facts & c.facts = c.facts
+            AND excluded.open_minor IS NOT DISTINCT FROM c.open_minor
         """,
         *columns((*figures_of(c), int(c.facts), c.state, *_ACCEPTED(c)) for c in claims),
         tx.now,
