@@ -19,6 +19,7 @@ from deploy.local.errors import StackError
 from deploy.local.java import find_java
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from deploy.local.java import Java
@@ -85,8 +86,11 @@ class Broker:
         self.folder = root / "kafka"
         self.log = root / "logs" / "kafka.log"
 
-    async def start(self, state: KafkaState) -> None:
-        """Have the node run and listen; what identifies it goes into the state."""
+    async def start(self, state: KafkaState, remember: Callable[[], None]) -> None:
+        """Have the node run and listen; what identifies it goes into the state.
+
+        `remember` is called as soon as there is a process: who gives up waiting can still end it.
+        """
         state.source = "embedded"
         if processes.find(state.process):
             state.address = f"{ports.HOST}:{state.port}"
@@ -98,7 +102,7 @@ class Broker:
         for attempt in range(1, ATTEMPTS + 1):
             self._configure(state)
             await asyncio.to_thread(self._format, command, state)
-            if await self._launch(command, state):
+            if await self._launch(command, state, remember):
                 return
             if attempt == ATTEMPTS or not self._lost_port(state):
                 raise self.ended()
@@ -139,12 +143,15 @@ class Broker:
                 fix=f"see that {self.folder} can be written and the disk has room",
             )
 
-    async def _launch(self, command: list[str], state: KafkaState) -> bool:
+    async def _launch(
+        self, command: list[str], state: KafkaState, remember: Callable[[], None]
+    ) -> bool:
         """Whether the node came to listen; false when it ended instead."""
         run = [*command, "kafka.Kafka", str(self.folder / "server.properties")]
         # A stray KAFKA_ or JAVA_ word of our environment could bend the broker.
         env = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
         state.process = processes.spawn(run, log=self.log, env=env, cwd=self.folder)
+        remember()
         try:
             async with asyncio.timeout(START_S):
                 while not processes.listens(state.process, state.port):

@@ -26,6 +26,8 @@ from deploy.local import ports, processes
 from deploy.local.errors import StackError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from deploy.local.state import PostgresState
 
 PORT = 15432
@@ -73,8 +75,11 @@ class Postgres:
         self.log = root / "logs" / "postgres.log"
         self.account = unprivileged_account()
 
-    async def start(self, state: PostgresState) -> None:
-        """Have the server run and listen; what identifies it goes into the state."""
+    async def start(self, state: PostgresState, remember: Callable[[], None]) -> None:
+        """Have the server run and listen; what identifies it goes into the state.
+
+        `remember` is called as soon as there is a process: who gives up waiting can still end it.
+        """
         state.source = "embedded"
         if processes.find(state.process):
             state.address = f"{ports.HOST}:{state.port}"
@@ -87,7 +92,7 @@ class Postgres:
             return
         for attempt in range(1, ATTEMPTS + 1):
             state.port = ports.choose_port(state.port or PORT)
-            if await self._launch(programs, state):
+            if await self._launch(programs, state, remember):
                 state.address = f"{ports.HOST}:{state.port}"
                 return
             self._end_orphans(state.files)
@@ -202,7 +207,9 @@ class Postgres:
         file.unlink()  # Its id may belong to somebody else by now, and PostgreSQL would refuse.
         return False
 
-    async def _launch(self, programs: Path, state: PostgresState) -> bool:
+    async def _launch(
+        self, programs: Path, state: PostgresState, remember: Callable[[], None]
+    ) -> bool:
         """Whether the server came to listen; false when it ended instead."""
         settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
         command = [
@@ -216,6 +223,7 @@ class Postgres:
         state.process = processes.spawn(
             command, log=self.log, env=_environment(), cwd=Path("/"), account=self.account
         )
+        remember()
         try:
             async with asyncio.timeout(START_S):
                 while not processes.listens(state.process, state.port):

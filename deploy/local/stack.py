@@ -11,6 +11,7 @@ import contextlib
 import os
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from deploy.local import processes
@@ -153,7 +154,7 @@ class Stack:
         elif self._environment.get("STACK") == "containers":
             await _container(state.kafka).start_kafka()
         else:
-            await self._broker.start(state.kafka)
+            await self._broker.start(state.kafka, partial(write_state, self.root, state))
 
     async def _start_postgres(self, state: State) -> None:
         if given := self._environment.get("POSTGRES_URL"):
@@ -161,7 +162,7 @@ class Stack:
         elif self._environment.get("STACK") == "containers":
             await _container(state.postgres).start_postgres(self._postgres.password())
         else:
-            await self._postgres.start(state.postgres)
+            await self._postgres.start(state.postgres, partial(write_state, self.root, state))
 
     def _postgres_url(self, state: State) -> str:
         if state.postgres.source == "given":

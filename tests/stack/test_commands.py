@@ -5,23 +5,25 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.local import StackError
+from deploy.local import Stack, StackError
+from deploy.local.processes import find
 from deploy.local.state import State, read_state, state_file, write_state
 from ledgerbus.addresses import addresses
 from ledgerbus.errors import CommandError, Exit
 from ledgerbus.fleet import PROJECT, Fleet, service_names
 from tests.stack.conftest import PLAN
+from tests.support import eventually
 
 if TYPE_CHECKING:
+    from asyncio.subprocess import Process
     from pathlib import Path
-
-    from deploy.local import Stack
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,17 @@ class Ended:
 
 async def ledgerbus(root: Path, *words: str) -> Ended:
     """Run a command on a state folder, as a process of its own."""
+    process = await begun(root, *words)
+    out, err = await process.communicate()
+    return Ended(process.returncode, out.decode(), err.decode())
+
+
+async def begun(root: Path, *words: str) -> Process:
+    """A command that has begun, without a server given from outside."""
     env = os.environ | {"LEDGERBUS_HOME": str(root), "COLUMNS": "200", "NO_COLOR": "1"}
     env.pop("KAFKA_BOOTSTRAP_SERVERS", None)
     env.pop("POSTGRES_URL", None)
-    process = await asyncio.create_subprocess_exec(
+    return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "ledgerbus",
@@ -47,8 +56,6 @@ async def ledgerbus(root: Path, *words: str) -> Ended:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await process.communicate()
-    return Ended(process.returncode, out.decode(), err.decode())
 
 
 async def test_status_reads_the_same_for_people_and_programs(stack: Stack) -> None:
@@ -70,6 +77,27 @@ async def test_status_of_nothing_is_a_failure_that_starts_nothing(tmp_path: Path
 
 async def test_down_of_nothing_is_fine(tmp_path: Path) -> None:
     assert (await ledgerbus(tmp_path / "nothing", "down")).code == Exit.OK
+
+
+async def test_an_interrupted_up_leaves_nothing_that_down_cannot_end(tmp_path: Path) -> None:
+    up = await begun(tmp_path, "up")
+    try:
+        kafka = await eventually(lambda: running(tmp_path), within=60)
+        up.send_signal(signal.SIGINT)  # Ctrl-C, long before Kafka listens.
+        await up.communicate()
+        assert up.returncode == Exit.INTERRUPTED
+        assert running(tmp_path) == kafka
+        told = await ledgerbus(tmp_path, "down")
+        assert told.code == Exit.OK
+        assert running(tmp_path) is None
+    finally:
+        await Stack(tmp_path).destroy()
+
+
+def running(root: Path) -> int | None:
+    """The process of the broker that the state of a root names, while it runs."""
+    process = find(read_state(root).kafka.process)
+    return process.pid if process else None
 
 
 async def test_deleting_asks_first_and_spares_what_is_not_ours(tmp_path: Path) -> None:
