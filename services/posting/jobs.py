@@ -139,7 +139,7 @@ async def _record(
         detail = "; ".join(reason.detail for reason in outcome.reasons)
         closed = await intents.close_intent(tx, intent, "refused", detail=detail)
     if closed:
-        moves = [conclude(case, intent, outcome)]
+        moves = [conclude(case, intent, outcome, now=tx.now)]
         recorded = await decisions.save(tx, moves)
         for fact, because in facts_of(moves, recorded):
             tx.emit(fact, because=because)

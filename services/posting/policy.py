@@ -258,13 +258,15 @@ def _turned(line: EntryLine) -> EntryLine:
     return line.model_copy(update={"side": other})
 
 
-def conclude(case: Case, intent: Intent, outcome: Posted | Refused) -> Move:
+def conclude(case: Case, intent: Intent, outcome: Posted | Refused, *, now: datetime) -> Move:
     """What another ledger's answer makes of a case; one withdrawn meanwhile is then reversed."""
     if isinstance(outcome, Posted):
         if intent.entry.kind is Kind.REVERSE:
             after = replace(case, stage=Stage.REVERSED)
         elif case.stage is Stage.RECALLED:
-            after = replace(case, stage=Stage.REVERSING)
+            after = replace(
+                case, stage=Stage.REVERSING, since=now
+            )  # The reversal is due as of now.
         else:
             after = replace(case, stage=Stage.POSTED)
         return Move(after, intent.cause, entry=intent.entry, number=outcome.number)

@@ -154,18 +154,19 @@ def test_a_line_in_another_currency_is_a_defect() -> None:
 def test_another_ledgers_answer_moves_the_case(
     stage: Stage, kind: Kind, outcome: Posted | Refused, after: Stage
 ) -> None:
-    move = conclude(at(stage), Intent(an_entry(kind), CAUSE), outcome)
+    move = conclude(at(stage), Intent(an_entry(kind), CAUSE), outcome, now=LATER)
     assert move.case.stage is after
     assert move.because is CAUSE
     assert bool(move.reasons) == (after is Stage.FAILED)
     assert (move.entry is not None) == isinstance(outcome, Posted)
 
 
-def test_a_recalled_posting_keeps_its_withdrawal_as_the_cause_of_the_reversal() -> None:
+def test_a_recalled_posting_is_reversed_from_now_on_because_of_its_withdrawal() -> None:
     claim = a_claim()
     case = learn(at(Stage.INTENDED), given(withdrawn(claim)), now=NOW)
-    move = conclude(case, Intent(an_entry(), CAUSE), Posted("5105"))
+    move = conclude(case, Intent(an_entry(), CAUSE), Posted("5105"), now=LATER)
     assert move.case.cause == withdrawn(claim)
+    assert move.case.since == LATER
     assert move.case.due
     assert dropped(case).cause is None
 
