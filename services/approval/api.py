@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter
 
 from chassis.http import PageArgs, Paged, Problem, Reading, Writing, router
 from contracts.masterdata import ApprovalStep, Condition
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 routes = router()
+_CODE: Final = TypeAdapter[str](Code)
 _STATUS: Final = {
     "CLAIM_WITHDRAWN": 409,
     "STEP_CLOSED": 409,
@@ -299,9 +300,9 @@ def _cursor(after: list[str], read: Callable[[list[str]], T]) -> T:
 
 def _version(after: list[str]) -> tuple[str, str, int]:
     company, rule, version = after
-    if "\x00" in company + rule or not 0 <= int(version) <= _VERSION_MAX:
+    if not 0 <= int(version) <= _VERSION_MAX:
         raise ValueError(version)
-    return company, rule, int(version)
+    return _CODE.validate_python(company), _CODE.validate_python(rule), int(version)
 
 
 def _inputs(case: Case) -> dict[str, Any]:

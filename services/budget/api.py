@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated
+from typing import Final
 from uuid import UUID
 
-from fastapi import Query
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from chassis.http import PageArgs, Paged, Problem, Reading, router
 from contracts.budget import Allocation, Control
-from contracts.values import Money
+from contracts.values import Code, Money
 from services.budget import store
 from services.budget.domain import Entry, State
 from services.budget.matching import Standing  # noqa: TC001 - FastAPI reads it
 
 routes = router()
 
-_FIRST = (UUID(int=0), 0)
-Word = Annotated[str | None, Query(min_length=1, max_length=128)]
+_CODE: Final = TypeAdapter[str](Code)
+_FIRST: Final = (UUID(int=0), 0)
+_REVISION_MAX: Final = 2**31 - 1  # What the column holds; a cursor beyond it is forged.
 
 
 class BudgetView(BaseModel):
@@ -84,26 +84,26 @@ class ClaimView(BaseModel):
 async def list_budgets(
     reader: Reading,
     page: PageArgs,
-    company: Word = None,
-    cost_center: Word = None,
-    project: Word = None,
+    company: Code | None = None,
+    cost_center: Code | None = None,
+    project: Code | None = None,
     on: date | None = None,
 ) -> Paged[BudgetView]:
     """Budgets by company and code; `on` keeps those whose span includes a day."""
     where = {"company": company, "cost_center": cost_center, "project": project, "on": on}
-    after = page.after if page.after and len(page.after) == len(_FIRST) else ["", ""]
+    after = ("", "") if page.after is None else _after_budget(page.after)
     found = await store.standings(reader, where, after, page.limit + 1)
     return Paged.of([_view(one) for one in found], page, key=lambda one: [one.company, one.budget])
 
 
 @routes.get("/budgets/{company}/{budget:path}")
-async def show_budget(reader: Reading, page: PageArgs, company: str, budget: str) -> BudgetDetail:
+async def show_budget(reader: Reading, page: PageArgs, company: Code, budget: Code) -> BudgetDetail:
     """One budget's figures and, by page, what it holds for claims that are not posted yet."""
     where = {"company": company, "budget": budget}
-    found = await store.standings(reader, where, ["", ""], 1)
+    found = await store.standings(reader, where, ("", ""), 1)
     if not found:
         raise Problem(404, "BUDGET_NOT_FOUND", f"{company} has no budget '{budget}'")
-    after = _after_claim(page.after) if page.after else _FIRST
+    after = _FIRST if page.after is None else _after_claim(page.after)
     held = await store.reservations(reader, found[0], after, page.limit + 1)
     items = [ReservationView.model_validate(one._asdict()) for one in held]
     reservations = Paged.of(items, page, key=lambda one: [one.claim_id, one.revision])
@@ -161,9 +161,23 @@ def _view(standing: Standing) -> BudgetView:
     )
 
 
+def _after_budget(after: list[str]) -> tuple[str, str]:
+    try:
+        company, budget = map(_CODE.validate_python, after)
+    except ValueError:
+        raise _forged() from None
+    return company, budget
+
+
 def _after_claim(after: list[str]) -> tuple[UUID, int]:
     try:
-        claim_id, revision = after
-        return UUID(claim_id), int(revision)
-    except ValueError:
-        raise Problem(422, "CURSOR_INVALID", "this cursor belongs to another list") from None
+        claim_id, revision = UUID(after[0]), int(after[1])
+    except (IndexError, ValueError):
+        raise _forged() from None
+    if not 0 <= revision <= _REVISION_MAX:
+        raise _forged()
+    return claim_id, revision
+
+
+def _forged() -> Problem:
+    return Problem(422, "CURSOR_INVALID", "use the `next` of the page before, unchanged")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import Query
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from chassis.http import PageArgs, Paged, Problem, Reading, Writing, router
 from contracts.posting import EntryLine
@@ -17,7 +17,7 @@ from services.posting.store import intents, journal
 
 routes = router()
 
-Company = Annotated[str, Query(max_length=128)]
+_CODE: Final = TypeAdapter[str](Code)
 From = Annotated[date, Query(alias="from", description="first posting date")]
 To = Annotated[date, Query(alias="to", description="last posting date")]
 
@@ -101,9 +101,7 @@ class Sent(BaseModel):
 
 
 @routes.get("/trial-balance")
-async def show_trial_balance(
-    reader: Reading, company: Company, first: From, last: To
-) -> TrialBalance:
+async def show_trial_balance(reader: Reading, company: Code, first: From, last: To) -> TrialBalance:
     """Per account what was debited and credited between two posting dates, both included."""
     found = await journal.trial_balance(reader, company, first, last)
     sums = []
@@ -125,7 +123,7 @@ async def show_trial_balance(
 async def list_entries(
     reader: Reading,
     page: PageArgs,
-    company: Annotated[str | None, Query(max_length=128)] = None,
+    company: Code | None = None,
     claim_id: UUID | None = None,
     first: From = date.min,
     last: To = date.max,
@@ -165,8 +163,9 @@ async def list_intents(
     reader: Reading, page: PageArgs, state: IntentState | None = None
 ) -> Paged[IntentView]:
     """Entries for other ledgers, all or those in one state."""
-    after = page.after[0] if page.after else None
-    found = await intents.list_intents(reader, state, after=after, limit=page.limit + 1)
+    found = await intents.list_intents(
+        reader, state, after=_after_key(page.after), limit=page.limit + 1
+    )
     views = [
         IntentView(
             key=intent.key,
@@ -201,9 +200,20 @@ def _after(parts: list[str] | None) -> tuple[date, UUID] | None:
         posting_date, entry_id = parts
         return date.fromisoformat(posting_date), UUID(entry_id)
     except ValueError:
-        raise Problem(
-            422, "CURSOR_INVALID", "use the `next` of the page before, unchanged"
-        ) from None
+        raise _forged() from None
+
+
+def _after_key(parts: list[str] | None) -> str | None:
+    if parts is None:
+        return None
+    try:
+        return _CODE.validate_python(parts[0])
+    except (IndexError, ValueError):
+        raise _forged() from None
+
+
+def _forged() -> Problem:
+    return Problem(422, "CURSOR_INVALID", "use the `next` of the page before, unchanged")
 
 
 def _account(account: str, name: str, debit: Money, credit: Money) -> AccountView:

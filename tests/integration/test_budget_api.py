@@ -134,6 +134,11 @@ async def test_what_is_not_there_says_so_with_a_code(http: httpx.AsyncClient) ->
         (f"/v1/claims/{new_id()}", 404, "CLAIM_NOT_FOUND"),
         ("/v1/claims/not-a-uuid", 422, "SCHEMA_INVALID"),
         ("/v1/budgets?cursor=!", 422, "CURSOR_INVALID"),
+        ("/v1/budgets?cursor=WyJ4Il0=", 422, "CURSOR_INVALID"),
+        ("/v1/budgets?cursor=WyJcdTAwMDAiLCJ4Il0=", 422, "CURSOR_INVALID"),
+        ("/v1/budgets?company=%00", 422, "SCHEMA_INVALID"),
+        ("/v1/budgets?project=a%00", 422, "SCHEMA_INVALID"),
+        (f"/v1/budgets/{COMPANY}/a%00", 422, "SCHEMA_INVALID"),
         ("/v1/budgets?on=tomorrow", 422, "SCHEMA_INVALID"),
     ]:
         answer = await http.get(path)

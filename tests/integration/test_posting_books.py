@@ -205,3 +205,24 @@ async def test_a_claims_entries_and_one_entry_are_found_by_their_ids(books: Data
     assert one.json() == found["items"][0]
     assert one.json()["lines"][0]["account_name"] == "Travel"
     assert (none.status_code, none.json()["code"]) == (404, "ENTRY_NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "code"),
+    [
+        (
+            "/v1/trial-balance",
+            {"company": "\x00", "from": "2026-10-01", "to": "2026-10-31"},
+            "SCHEMA_INVALID",
+        ),
+        ("/v1/entries", {"company": "a\x00"}, "SCHEMA_INVALID"),
+        ("/v1/intents", {"cursor": "W10="}, "CURSOR_INVALID"),
+        ("/v1/intents", {"cursor": "WyJcdTAwMDAiXQ=="}, "CURSOR_INVALID"),
+    ],
+)
+async def test_what_no_database_takes_is_refused(
+    database_of: Callable[[str], Awaitable[Database]], path: str, query: dict[str, str], code: str
+) -> None:
+    async with client_of("posting", await database_of("posting")) as http:
+        answer = await http.get(path, params=query)
+    assert (answer.status_code, answer.json()["code"]) == (422, code)
