@@ -218,20 +218,24 @@ def _payments(story: Story) -> Iterator[tuple[str, str]]:
 def hear(stories: Stories, keys: Iterable[str], total: int | None) -> bool:
     """Compare an intake command with its answer; False when it has none under any of its keys.
 
-    Of several commands under one key only one is accepted, so an answer is contradicted only when
-    no command asked for its total.
+    A key that is taken refuses every other total, so a command is contradicted only when neither
+    what was accepted nor any refusal under its key names its total.
     """
     for key in keys:
-        answer: Story | Refusal | None = stories.refusals.get(key)
-        answered = total
-        if key in stories.accepted:
-            answer = stories.claims[stories.accepted[key]]
-            answered = answer.submitted
-        elif isinstance(answer, Refusal):
-            answered = answer.total
+        answer, answered = _answer(stories, key)
         if answer is None:
             continue
-        if answer.heard != Heard.SAME_TOTAL and None not in (total, answered):
-            answer.heard = Heard.SAME_TOTAL if total == answered else Heard.OTHER_TOTAL
+        if answer.heard != Heard.SAME_TOTAL and total is not None and None not in answered:
+            answer.heard = Heard.SAME_TOTAL if total in answered else Heard.OTHER_TOTAL
         return True
     return False
+
+
+def _answer(stories: Stories, key: str) -> tuple[Story | Refusal | None, frozenset[int | None]]:
+    """What a key was answered with, and over which totals."""
+    refusal = stories.refusals.get(key)
+    totals = refusal.totals if refusal else frozenset()
+    if key not in stories.accepted:
+        return refusal, totals
+    story = stories.claims[stories.accepted[key]]
+    return story, totals | {story.submitted}

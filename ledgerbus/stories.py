@@ -95,12 +95,16 @@ class Story:
 
 @dataclass(slots=True)
 class Refusal:
-    """An intake command that was refused; of several under one key, the last counts."""
+    """An intake command that was refused; of several under one key, the last counts.
+
+    `totals` are those of all of them, so that each finds its answer; None is one nobody could read.
+    """
 
     company: str
     currency: str
     total: int | None
     codes: tuple[str, ...]
+    totals: frozenset[int | None] = frozenset()
     heard: Heard = Heard.NOTHING
 
 
@@ -230,13 +234,17 @@ def _refused_at_intake(stories: Stories, fact: Fact) -> None:
     stories.codes.update(codes)
     key = key_name(body["source"], body["source_key"], body.get("revision", 1))
     former = stories.refusals.get(key)
+    totals = former.totals if former else frozenset()
+    totals |= {money.minor if money else None}
     if money is None and former is not None:
+        former.totals = totals
         return  # A refused withdrawal, say, takes no figure away from the refused claim.
     stories.refusals[key] = Refusal(
         company=body.get("company", ""),
         currency=money.currency if money else "",
         total=money.minor if money else None,
         codes=codes,
+        totals=totals,
     )
 
 

@@ -228,6 +228,28 @@ def test_of_two_commands_under_one_key_one_has_the_answer() -> None:
     assert prove(stories).proven
 
 
+@pytest.mark.parametrize("refused", [("943.41",), ("943.41", "1.00"), ("1.00", "943.41")])
+def test_a_command_refused_under_a_key_taken_elsewhere_has_its_answer(
+    refused: tuple[str, ...],
+) -> None:
+    # Taken over HTTP, or by a command that the topic no longer keeps.
+    stories = folded(TALE.submitted(), *(TALE.refused_at_intake(cny(each)) for each in refused))
+    assert hear(stories, [KEY], 94341)
+    assert prove(stories).proven
+
+
+def test_of_refused_commands_under_one_key_each_has_its_answer() -> None:
+    stories = folded(TALE.refused_at_intake(WRONG), TALE.refused_at_intake())
+    assert hear(stories, [KEY], 94341)
+    assert prove(stories).proven
+
+
+def test_a_refusal_over_a_third_total_answers_nothing() -> None:
+    stories = folded(TALE.submitted(), TALE.refused_at_intake(cny("1.00")))
+    assert hear(stories, [KEY], 94341)
+    assert [v.invariant for v in prove(stories).violations] == ["intake-total"]
+
+
 def test_an_unreadable_command_is_answered_under_its_position() -> None:
     stories = folded(Tale("claims.intake/0@7").refused_at_intake(readable=False))
     assert hear(stories, [KEY, key_name("test", "claims.intake/0@7", 1)], None)
