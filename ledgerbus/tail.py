@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from contracts.codec import Unreadable, decode, kind_of
+from contracts.codec import STRUCTURED, Unreadable, decode, kind_of
 from contracts.values import claim_id
 from deploy.topics import load_plan
 from ledgerbus.addresses import addresses
@@ -105,7 +105,7 @@ class Wanted:
 
     def takes(self, record: ConsumerRecord[bytes | None, bytes | None]) -> bool:
         """Whether the record is of the kind and of the claim that was asked for."""
-        if self.kind and self.kind not in (kind_of(record.headers) or ""):
+        if self.kind and self.kind not in kind_told(record):
             return False
         wanted = self.claim.encode()
         if not wanted or wanted == record.key:
@@ -159,9 +159,10 @@ def moment(written: str, at: datetime) -> datetime:
 def line_of(record: ConsumerRecord[bytes | None, bytes | None]) -> Line:
     """A record as a line, whether it can be decoded or not."""
     raw = (record.value or b"").decode(errors="backslashreplace")
-    event, problem = None, ""
+    event, problem, kind = None, "", kind_of(record.headers) or ""
     try:
-        event = json.loads(decode(record.headers, record.value).model_dump_json())
+        decoded = decode(record.headers, record.value)
+        event, kind = json.loads(decoded.model_dump_json()), decoded.kind
     except Unreadable as unreadable:
         problem = f"{unreadable.code}: {unreadable.detail}"
     return Line(
@@ -170,12 +171,23 @@ def line_of(record: ConsumerRecord[bytes | None, bytes | None]) -> Line:
         partition=record.partition,
         offset=record.offset,
         key=(record.key or b"").decode(errors="backslashreplace"),
-        kind=kind_of(record.headers) or "",
+        kind=kind,
         headers={name: (value or b"").decode(errors="replace") for name, value in record.headers},
         event=event,
         problem=problem,
         raw=raw,
     )
+
+
+def kind_told(record: ConsumerRecord[bytes | None, bytes | None]) -> str:
+    """The kind by header, or of a structured event by its body; empty when neither names one."""
+    content = dict(record.headers).get("content-type") or b""
+    if not content.startswith(STRUCTURED.encode()):
+        return kind_of(record.headers) or ""
+    try:
+        return decode(record.headers, record.value).kind
+    except Unreadable:
+        return ""
 
 
 def in_words(kind: str, event: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -190,3 +191,27 @@ def test_what_is_wanted_is_told_by_key_subject_or_body() -> None:
     assert Wanted(kind="submit-claim").takes(record)
     assert not Wanted(kind="claim-refused").takes(record)
     assert not Wanted(claim="M-2").takes(record)
+
+
+def a_structured_record() -> ConsumerRecord[bytes | None, bytes | None]:
+    meta = dict(headers_of(meta_of(SubmitClaim.kind, "claims.intake", key="M-1", subject="s")))
+    attributes = {
+        name.removeprefix("ce_"): text.decode()
+        for name, text in meta.items()
+        if name.startswith("ce_")
+    }
+    record = a_record(json.dumps(attributes | {"data": a_body()}).encode())
+    return replace(record, headers=(("content-type", b"application/cloudevents+json"),))
+
+
+def test_a_structured_event_is_told_by_the_kind_inside() -> None:
+    line = line_of(a_structured_record())
+    assert line.kind == line.plain()["type"] == SubmitClaim.kind
+    assert "submit-claim" in line.styled().plain
+
+
+def test_a_structured_event_is_wanted_by_the_kind_inside() -> None:
+    record = a_structured_record()
+    assert Wanted(kind="submit-claim").takes(record)
+    assert not Wanted(kind="claim-refused").takes(record)
+    assert not Wanted(kind="submit-claim").takes(replace(record, value=b"{"))
