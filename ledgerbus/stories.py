@@ -302,7 +302,7 @@ def _payment(attribute: str, sign: int) -> Callable[[Stories, Fact], None]:
         name, story = stories.of(fact.body)
         amount = sign * minor(stories, name, story, fact.body[attribute])
         if fact.late:
-            story.paid_late += max(amount, 0, key=abs) if sign > 0 else 0
+            story.paid_late += max(sign, 0) * amount
             return
         story.paid += amount
         story.paid_in_all += amount if sign > 0 else 0
