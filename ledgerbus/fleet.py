@@ -1,6 +1,7 @@
 """The services as processes of this machine: started, waited for, found again, stopped.
 
 Which services there are is read from the folders under `services/`; none is imported here.
+A service whose settings or code have changed since it was started is started anew by the next `up`.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ PORTS: Final = {
 LATER_PORT: Final = 8106  # Where services without a place in the table begin.
 REPLICA_STEP: Final = 10
 READY_S: Final = 90  # Five services that migrate and join at once on two cores need a third of it.
+CODE: Final = ("contracts", "chassis")  # What every service runs on, beside its own folder.
+CODE_SUFFIXES: Final = (".py", ".sql", ".yaml")
 STOP_S: Final = 45  # The batch in flight, the relay's drain, the open requests: each is bounded.
 ASK_S: Final = 3
 ADMINISTRATION: Final = ("POSTGRES_URL", "PGPASSWORD")  # Never handed to a service.
@@ -48,6 +51,7 @@ class Wanted:
     name: str
     replica: int
     settings: dict[str, str]
+    code: str = ""
 
     @property
     def port(self) -> int:
@@ -56,8 +60,9 @@ class Wanted:
 
     @property
     def fingerprint(self) -> str:
-        """Tells whether a running process was started with the same settings."""
-        written = "\n".join(f"{name}={value}" for name, value in sorted(self.settings.items()))
+        """Tells whether a running process was started with the same settings and the same code."""
+        settings = (f"{name}={value}" for name, value in sorted(self.settings.items()))
+        written = "\n".join((self.code, *settings))
         return hashlib.sha256(written.encode()).hexdigest()[:16]
 
 
@@ -65,6 +70,22 @@ def service_names() -> list[str]:
     """Every service that can be started: a folder under `services/` with a `__main__.py`."""
     found = {main.parent.name for main in (PROJECT / "services").glob("*/__main__.py")}
     return sorted(found, key=lambda name: (PORTS.get(name, LATER_PORT), name))
+
+
+def code_digest(service: str, project: Path) -> str:
+    """The contents of everything a service runs on: it changes with a pull or an edit.
+
+    It is read whole, less than a megabyte: times of files say nothing after a checkout.
+    """
+    digest = hashlib.sha256()
+    files = (
+        file for folder in (*CODE, f"services/{service}") for file in _deciding(project / folder)
+    )
+    for file in files:
+        content = file.read_bytes()
+        digest.update(f"{file.relative_to(project).as_posix()} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()
 
 
 class Fleet:
@@ -75,11 +96,15 @@ class Fleet:
         self.root = root.resolve()
 
     async def start(self, kafka: str, databases: Mapping[str, str], *, replicas: int) -> None:
-        """Have `replicas` processes of each service run; what runs as wanted is left alone."""
+        """Have `replicas` processes of each service run; what runs as wanted is left alone.
+
+        A process that runs with other settings, or on code that has changed since, is ended first
+        and started anew.
+        """
         spans = self.root / "spans"
-        spans.mkdir(exist_ok=True)
+        spans.mkdir(parents=True, exist_ok=True)
         wanted = [
-            Wanted(name, replica, _settings(kafka, url, spans, replica))
+            Wanted(name, replica, _settings(kafka, url, spans, replica), code_digest(name, PROJECT))
             for name, url in databases.items()
             for replica in range(replicas)
         ]
@@ -173,6 +198,11 @@ class Fleet:
         )
 
 
+def label(service: ServiceState) -> str:
+    """The name of a service, with the replica from the second on."""
+    return f"{service.name}/{service.replica}" if service.replica else service.name
+
+
 async def failing_checks(service: ServiceState, client: httpx.AsyncClient) -> str:
     """What keeps a service from being ready, in its own words; empty when nothing does."""
     try:
@@ -184,6 +214,11 @@ async def failing_checks(service: ServiceState, client: httpx.AsyncClient) -> st
         return f"no answer ({type(fault).__name__})"
     failing = (f"{name}: {text}" for name, text in checks.items() if text)
     return "; ".join(failing) or f"HTTP {answer.status_code}"
+
+
+def _deciding(folder: Path) -> list[Path]:
+    """The files of a folder that decide how a service behaves."""
+    return sorted(file for file in folder.rglob("*") if file.suffix in CODE_SUFFIXES)
 
 
 def _settings(kafka: str, database: str, spans: Path, replica: int) -> dict[str, str]:
@@ -215,4 +250,4 @@ async def _stop(services: Iterable[ServiceState]) -> list[str]:
         for _, process in running
     )
     in_time = await asyncio.gather(*ends)
-    return [each.name for (each, _), ended in zip(running, in_time, strict=True) if not ended]
+    return [label(each) for (each, _), ended in zip(running, in_time, strict=True) if not ended]

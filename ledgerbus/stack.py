@@ -19,14 +19,14 @@ from deploy.local.state import read_state, state_file
 from deploy.topics import load_plan
 from ledgerbus.addresses import Addresses, addresses, home
 from ledgerbus.errors import Exit
-from ledgerbus.fleet import ASK_S, Fleet, failing_checks, service_names
+from ledgerbus.fleet import ASK_S, Fleet, failing_checks, label, service_names
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
     from deploy.local import ServerStatus
-    from deploy.local.state import ServiceState
+    from deploy.local.state import ServerState, ServiceState
 
 TALK = Console(stderr=True, highlight=False)
 MEGABYTE = 1_048_576
@@ -78,34 +78,77 @@ async def look(root: Path) -> list[Row]:
 
 
 def up(
+    *,
     replicas: Annotated[int, typer.Option(min=1, max=9, help="processes of each service")] = 1,
+    json: Annotated[bool, typer.Option("--json", help="the addresses as JSON")] = False,
 ) -> None:
     """Start Kafka, PostgreSQL and the services, and wait until all are ready.
 
-    What already runs is left alone; what was killed goes on where it was.
+    What already runs is left alone; what was killed goes on where it was. A service whose code or
+    settings have changed since it was started is started anew.
     """
-    asyncio.run(bring_up(home(), replicas=replicas))
+    root = home()
+    asyncio.run(bring_up(root, replicas=replicas))
+    if json:
+        Console().print_json(data=_answering(root))
 
 
 def down(
     *,
     delete: Annotated[bool, typer.Option(help="delete all topics and databases, too")] = False,
     yes: Annotated[bool, typer.Option(help="delete without asking")] = False,
+    json: Annotated[bool, typer.Option("--json", help="what was stopped as JSON")] = False,
 ) -> None:
     """Stop the services, Kafka and PostgreSQL; the state stays, unless --delete says otherwise."""
     root = home()
-    if not state_file(root).exists():
+    known = state_file(root).exists()
+    stopped = _ours(root)
+    killed = _take_down(root, delete=delete, yes=yes) if known else []
+    if json:
+        told = {"stopped": stopped, "killed": killed, "deleted": known and delete}
+        Console().print_json(data=told)
+    elif not known:
         TALK.print("nothing was started here")
-        return
+
+
+def _take_down(root: Path, *, delete: bool, yes: bool) -> list[str]:
+    """End and, when asked, delete; names what had to be killed."""
     if delete and not yes:
         typer.confirm(f"Delete every topic and database under {root}?", abort=True, err=True)
-    for name in asyncio.run(take_down(root)):
+    killed = asyncio.run(take_down(root))
+    for name in killed:
         TALK.print(f"  [yellow]{name} did not end in time and was killed[/]")
     if delete:
         # The demo bank remembers which entries it has paid, and those are gone.
         shutil.rmtree(root / "bank", ignore_errors=True)
         asyncio.run(Stack(root).destroy())
     TALK.print("stopped" + (", and everything deleted" if delete else "; the state stays"))
+    return killed
+
+
+def _answering(root: Path) -> dict[str, object]:
+    """Where everything answers; passwords stay where they are kept."""
+    state = read_state(root)
+    return {
+        "kafka": state.kafka.address,
+        "postgres": state.postgres.address,
+        "services": {label(each): each.url for each in state.services},
+        "spans_dir": str(root.resolve() / "spans"),
+    }
+
+
+def _ours(root: Path) -> list[str]:
+    """The names of what runs and is ours to stop, in the order it is stopped in."""
+    state = read_state(root)
+    services = [label(each) for each in state.services if find(each.process)]
+    servers = (("kafka", state.kafka), ("postgres", state.postgres))
+    return services + [
+        name for name, server in servers if find(server.process) or _in_container(server)
+    ]
+
+
+def _in_container(server: ServerState) -> bool:
+    return server.source == "containers" and bool(server.address)
 
 
 def status(
@@ -121,11 +164,6 @@ def status(
         out.print(_table(rows))
     if not all(row.ready for row in rows):
         raise typer.Exit(Exit.FAILED)
-
-
-def label(service: ServiceState) -> str:
-    """The name of a service, with the replica from the second on."""
-    return f"{service.name}/{service.replica}" if service.replica else service.name
 
 
 @asynccontextmanager

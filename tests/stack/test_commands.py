@@ -17,7 +17,7 @@ from deploy.local.processes import find
 from deploy.local.state import State, read_state, state_file, write_state
 from ledgerbus.addresses import addresses
 from ledgerbus.errors import CommandError, Exit
-from ledgerbus.fleet import PROJECT, Fleet, service_names
+from ledgerbus.fleet import PROJECT, Fleet, code_digest, service_names
 from tests.stack.conftest import PLAN
 from tests.support import eventually
 
@@ -77,6 +77,31 @@ async def test_status_of_nothing_is_a_failure_that_starts_nothing(tmp_path: Path
 
 async def test_down_of_nothing_is_fine(tmp_path: Path) -> None:
     assert (await ledgerbus(tmp_path / "nothing", "down")).code == Exit.OK
+    told = await ledgerbus(tmp_path / "nothing", "down", "--json")
+    assert json.loads(told.out) == {"stopped": [], "killed": [], "deleted": False}
+    assert not (tmp_path / "nothing").exists()
+
+
+async def test_up_and_down_tell_programs_what_they_did(tmp_path: Path) -> None:
+    try:
+        up = await ledgerbus(tmp_path, "up", "--json")
+        assert up.code == Exit.OK, up.err
+        told = json.loads(up.out)
+        state = read_state(tmp_path)
+        assert told == {
+            "kafka": state.kafka.address,
+            "postgres": state.postgres.address,
+            "services": {each.name: each.url for each in state.services},
+            "spans_dir": str(tmp_path / "spans"),
+        }
+        assert list(told["services"]) == service_names()
+        down = await ledgerbus(tmp_path, "down", "--json")
+        assert down.code == Exit.OK
+        stopped = [*service_names(), "kafka", "postgres"]
+        assert json.loads(down.out) == {"stopped": stopped, "killed": [], "deleted": False}
+    finally:
+        await Fleet(tmp_path).stop()
+        await Stack(tmp_path).destroy()
 
 
 async def test_an_interrupted_up_leaves_nothing_that_down_cannot_end(tmp_path: Path) -> None:
@@ -157,6 +182,52 @@ async def test_ports_of_services_are_kept_and_never_shared(tmp_path: Path) -> No
     await fleet.stop()
     assert await ports() == first
     await fleet.stop()
+
+
+async def test_changed_code_starts_its_service_anew_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"
+    for name in ("changing", "steady"):
+        main = project / "services" / name / "__main__.py"
+        main.parent.mkdir(parents=True)
+        main.write_text("import signal\nsignal.pause()\n")
+    (project / "services" / "__init__.py").touch()
+    monkeypatch.setattr("ledgerbus.fleet.PROJECT", project)
+    fleet = Fleet(tmp_path / "state")
+    databases = dict.fromkeys(("changing", "steady"), "postgresql://127.0.0.1:1/none")
+
+    async def pids() -> dict[str, int]:
+        await fleet.start("127.0.0.1:1", databases, replicas=1)
+        services = read_state(fleet.root).services
+        return {each.name: each.process.pid for each in services if each.process}
+
+    try:
+        first = await pids()
+        assert await pids() == first
+        (project / "services" / "changing" / "domain.py").write_text("LIMIT = 2\n")
+        second = await pids()
+        assert second["steady"] == first["steady"]
+        assert second["changing"] != first["changing"]
+        (project / "chassis").mkdir()
+        (project / "chassis" / "inbox.sql").write_text("SELECT 1;\n")
+        third = await pids()
+        assert not set(third.values()) & set(second.values())
+    finally:
+        await fleet.stop()
+
+
+def test_documents_and_leavings_are_no_code(tmp_path: Path) -> None:
+    rules = tmp_path / "services" / "claims" / "domain.py"
+    rules.parent.mkdir(parents=True)
+    rules.write_text("LIMIT = 1\n")
+    before = code_digest("claims", tmp_path)
+    rules.with_name("README.md").write_text("# claims\n")
+    rules.with_name("domain.pyc").write_bytes(b"compiled")
+    rules.touch()
+    assert code_digest("claims", tmp_path) == before
+    rules.write_text("LIMIT = 2\n")
+    assert code_digest("claims", tmp_path) != before
 
 
 def test_every_service_with_a_main_is_started() -> None:
