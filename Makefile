@@ -46,9 +46,13 @@ lock: ## Resolve the dependencies anew (needs uv)
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 		--quiet --output-file requirements.lock
 
-clean: $(READY) ## Stop everything and delete the state and the virtual environment
-	@LEDGERBUS_HOME=.local/tests $(PY) -m ledgerbus down --delete --yes
-	@$(PY) -m ledgerbus down --delete --yes
+clean: ## Stop everything and delete the state and the virtual environment
+	@if [ -e $(READY) ]; then \
+		LEDGERBUS_HOME=.local/tests $(PY) -m ledgerbus down --delete --yes && \
+		$(PY) -m ledgerbus down --delete --yes; \
+	elif [ -e .local ]; then \
+		echo "make: .local stays: without $(VENV) nothing knows what runs there; make status brings it back" >&2; \
+	fi
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(READY): requirements.lock pyproject.toml
