@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CLOCK_STEP_MS = 5_000  # The system derives start times from a clock that may be adjusted since.
+LOOK_S = 0.2  # Between two looks at a process that is asked to end.
 LOG_BYTES = 20_000_000  # A log larger than this is put aside when its process starts anew.
 
 
@@ -104,14 +106,25 @@ def stop(process: psutil.Process, *, sent: int, within_s: int) -> bool:
     """Ask a process to end; whether it did in time. One that did not is killed."""
     with contextlib.suppress(psutil.NoSuchProcess):
         process.send_signal(sent)
-    try:
-        process.wait(within_s)
-    except psutil.TimeoutExpired:
+    if _ends(process, within_s):
+        return True
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.kill()
+    _ends(process, within_s)
+    return False
+
+
+def _ends(process: psutil.Process, within_s: float) -> bool:
+    """Whether a process ends in time, be it that its parent has not taken notice yet."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        with contextlib.suppress(psutil.TimeoutExpired):
+            process.wait(LOOK_S)
+            return True
         with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-            process.wait(within_s)
-        return False
-    return True
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return True
+    return False
 
 
 def resident_bytes(process: psutil.Process) -> int:
