@@ -189,7 +189,7 @@ def _decisions(story: Story) -> Iterator[tuple[str, str]]:
 def _entries(story: Story) -> Iterator[tuple[str, str]]:
     if len(story.live_entries) > 1:
         yield "posted-once", f"{len(story.live_entries)} standing entries"
-    for entry_id, entry in (story.entries or {}).items():
+    for entry_id, entry in story.own_entries:
         for what, posted, recorded, late in (
             ("entry", entry.posted, entry.recorded, entry_id),
             ("reversal of", entry.turned_back, entry.turned_back_recorded, f"turned {entry_id}"),

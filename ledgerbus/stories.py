@@ -1,7 +1,8 @@
 """What the topics say about each claim: a pure fold of facts, lean enough for millions of them.
 
 A fact is folded from its decoded body; each figure is kept from its own event and never derived, so
-that a wrong amount anywhere shows up as a gap. The same event read twice is folded once.
+that a wrong amount anywhere shows up as a gap. The same event read twice is folded once, and so is
+the same fact under another event id: a service that is set back to a backup says it again.
 """
 
 from __future__ import annotations
@@ -11,12 +12,16 @@ from dataclasses import dataclass, field
 from enum import IntFlag, auto
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import orjson
 from pydantic_core import PydanticCustomError
 
 from contracts.values import Money
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+GIVEN_IDS: Final = frozenset({"entry_id", "match_id"})  # New whenever the same is done again.
 
 
 class Fact(NamedTuple):
@@ -46,8 +51,9 @@ class Heard(IntFlag):
 
 @dataclass(slots=True)
 class Entry:
-    """One journal entry, as posting.events and posting.entries tell it."""
+    """One journal entry, as posting.events and posting.entries tell it; `mark` is what it says."""
 
+    mark: int = 0
     posted: int | None = None
     recorded: int | None = None
     turned_back: int | None = None
@@ -72,6 +78,7 @@ class Story:
     withdrawn: int | None = None
     settled: int | None = None
     entries: dict[str, Entry] | None = None
+    turns: int = 0  # How often money turned from coming in to going back; equal facts are even.
     paid: int = 0
     paid_in_all: int = 0
     paid_late: int = 0
@@ -79,11 +86,18 @@ class Story:
     heard: Heard = Heard.NOTHING
 
     @property
+    def own_entries(self) -> list[tuple[str, Entry]]:
+        """The entries, each under the first of its ids."""
+        told = (self.entries or {}).items()
+        return list({id(entry): (entry_id, entry) for entry_id, entry in reversed(told)}.values())
+
+    @property
     def live_entries(self) -> list[Entry]:
         """Entries that stand: posted and not turned back."""
-        entries = (self.entries or {}).values()
         return [
-            entry for entry in entries if entry.posted is not None and entry.turned_back is None
+            entry
+            for _, entry in self.own_entries
+            if entry.posted is not None and entry.turned_back is None
         ]
 
     @property
@@ -120,6 +134,7 @@ class Stories:
     repeats: int = 0
     facts: int = 0
     _seen: set[int] = field(default_factory=set)
+    _said: set[int] = field(default_factory=set)
 
     def tell(self, fact: Fact) -> None:
         """Fold one fact; kinds without a part in the sums are passed over."""
@@ -141,6 +156,16 @@ class Stories:
         """Note a violation."""
         self.violations.append(Violation(invariant, subject, detail))
 
+    def repeated(self, fact: Fact, turn: int = 0) -> bool:
+        """Whether the same was said before, under another event id; it counts as redelivered."""
+        mark = mark_of(fact, turn)
+        if mark not in self._said:
+            self._said.add(mark)
+            return False
+        self.repeats += 1
+        self.facts -= 1
+        return True
+
     def of(self, body: dict[str, Any]) -> tuple[str, Story]:
         """The story a fact belongs to; a new one when it is the first."""
         name = story_name(body["claim_id"], body["revision"])
@@ -148,6 +173,15 @@ class Stories:
         if story is None:
             story = self.claims[name] = Story()
         return name, story
+
+
+def mark_of(fact: Fact, turn: int = 0) -> int:
+    """A number for what a fact says, whichever ids it was given when it was said."""
+    body = {name: value for name, value in fact.body.items() if name not in GIVEN_IDS}
+    line = body.get("bank_line")
+    if isinstance(line, dict):
+        body["bank_line"] = {name: value for name, value in line.items() if name != "line_id"}
+    return hash((fact.kind, turn, orjson.dumps(body, option=orjson.OPT_SORT_KEYS)))
 
 
 def story_name(claim_id: str, revision: int) -> str:
@@ -179,9 +213,11 @@ def _once(attribute: str) -> Callable[[Stories, Fact], None]:
         if fact.late:
             story.late |= {attribute}
             return
+        if stories.repeated(fact):
+            return
         _same_company(stories, name, story, fact)
         if getattr(story, attribute) is not None:
-            stories.accuse("said-once", name, f"a second {fact.kind} under a new event id")
+            stories.accuse("said-once", name, f"a second {fact.kind}, and it says something else")
         setattr(story, attribute, minor(stories, name, story, fact.body["total"]))
         stories.codes.update({reason["code"] for reason in fact.body.get("reasons", ())})
 
@@ -261,7 +297,14 @@ def _entry_posted(stories: Stories, fact: Fact) -> None:
         story.late |= {entry_id}
         return
     _same_company(stories, name, story, fact)
-    _entry(story, entry_id).posted = minor(stories, name, story, fact.body["total"])
+    mark = mark_of(fact)
+    for known in (story.entries or {}).values():
+        if known.mark == mark and story.entries is not None:
+            story.entries[entry_id] = known  # The same number, dates and payee: posted again.
+            return
+    entry = _entry(story, entry_id)
+    entry.mark = mark
+    entry.posted = minor(stories, name, story, fact.body["total"])
 
 
 def _entry_reversed(stories: Stories, fact: Fact) -> None:
@@ -303,6 +346,9 @@ def _payment(attribute: str, sign: int) -> Callable[[Stories, Fact], None]:
         amount = sign * minor(stories, name, story, fact.body[attribute])
         if fact.late:
             story.paid_late += max(sign, 0) * amount
+            return
+        story.turns += story.turns % 2 != (sign < 0)  # Money may come again after it went back.
+        if stories.repeated(fact, story.turns):
             return
         story.paid += amount
         story.paid_in_all += amount if sign > 0 else 0

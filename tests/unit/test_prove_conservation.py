@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import uuid5
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contracts.posting import EntryPosted
 from contracts.values import Money
 from ledgerbus.conservation import hear, prove
-from ledgerbus.stories import Fact, Stories, key_name
+from ledgerbus.stories import GIVEN_IDS, Fact, Stories, key_name
 from tests.support.story_values import Tale, cny, folded, told
 
 if TYPE_CHECKING:
@@ -72,12 +74,15 @@ Contradiction = tuple[str, list["Event"]]
 CONTRADICTIONS: list[Contradiction] = [
     ("submitted-first", [TALE.approved()]),
     ("submitted-first", [TALE.posted(), TALE.recorded()]),
-    ("said-once", [TALE.submitted(), TALE.submitted()]),
+    ("said-once", [TALE.submitted(), TALE.submitted(WRONG)]),
+    ("said-once", [*TALE.until_posted()[:3], TALE.approved(WRONG)]),
+    ("said-once", [*UNTIL_RESERVED, TALE.reserved(WRONG)]),
     ("one-decision", [TALE.submitted(), TALE.approved(), TALE.rejected()]),
     ("one-answer-from-budget", [*UNTIL_RESERVED, TALE.funds_refused()]),
     ("one-answer-from-posting", [*TALE.until_posted(), TALE.failed()]),
     ("approved-first", [TALE.submitted(), TALE.reserved()]),
     ("reserved-first", [TALE.submitted(), TALE.approved(), TALE.posted(), TALE.recorded()]),
+    ("posted-once", [*TALE.until_posted(), TALE.posted(number=2)]),
     ("posted-once", [*TALE.until_posted(), TALE.posted(number=2), TALE.recorded(number=2)]),
     ("entries-agree", [*UNTIL_RESERVED, TALE.posted()]),
     ("entries-agree", [*UNTIL_RESERVED, TALE.recorded()]),
@@ -106,6 +111,55 @@ def test_a_redelivered_event_changes_nothing() -> None:
         stories.tell(fact)
     assert stories.repeats == len(facts)
     assert prove(stories).proven
+
+
+def with_new_ids(event: Event) -> Event:
+    """The event as a service says it that was set back to a backup and did the same again."""
+    given = {name: uuid5(TALE.claim, f"again {name}") for name in GIVEN_IDS}
+    fields = {name: each for name, each in given.items() if name in type(event).model_fields}
+    return event.model_copy(update=fields)
+
+
+AGAIN: list[list[Event]] = [
+    [TALE.posted(), TALE.recorded()],
+    *([event] for event in TALE.whole() if event.kind != "posting.journal-entry-recorded.v1"),
+]
+
+
+@pytest.mark.parametrize("again", AGAIN, ids=lambda again: str(again[0].kind))
+def test_a_fact_said_again_under_new_ids_changes_nothing(again: list[Event]) -> None:
+    table = prove(folded(*TALE.whole(), *(with_new_ids(event) for event in again)))
+    assert table.proven, table.violations
+    assert table.by_state == {"settled": 1}
+
+
+def test_a_whole_story_said_again_under_new_ids_changes_nothing() -> None:
+    table = prove(folded(*TALE.whole(), *(with_new_ids(event) for event in TALE.whole())))
+    assert table.proven, table.violations
+    assert table.ordered() == prove(folded(*TALE.whole())).ordered()
+
+
+def test_an_entry_said_again_is_turned_back_under_its_new_id() -> None:
+    again = with_new_ids(TALE.posted())
+    assert isinstance(again, EntryPosted)
+    reversal, record = TALE.turned_back()
+    story = [
+        *TALE.until_posted(),
+        again,
+        TALE.withdrawn(),
+        reversal.model_copy(update={"reverses": again.entry_id}),
+        record.model_copy(update={"reverses": again.entry_id}),
+    ]
+    table = prove(folded(*story))
+    assert table.proven, table.violations
+    assert table.by_state == {"withdrawn": 1}
+
+
+def test_the_same_payment_counts_again_after_it_came_back() -> None:
+    back = TALE.returned(TALE.total, TALE.total)
+    table = prove(folded(*TALE.whole(), back, with_new_ids(TALE.paid())))
+    assert table.proven, table.violations
+    assert table.ordered()[0].columns["paid_matched"] == TALE.total.minor
 
 
 def test_a_payment_in_parts_stands_in_two_columns() -> None:
