@@ -18,13 +18,18 @@ from contracts.codec import MAX_BYTES, headers_of
 from contracts.envelope import Cause, Event, Meta
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from asyncpg.pool import PoolConnectionProxy
 
 Row = asyncpg.Record
 STATEMENT_TIMEOUT_S: Final = 60  # Longer than any batch; a query beyond it hangs.
 LOCK_TIMEOUT_S: Final = 20  # Shorter than the statement's, so that the cause is named.
+
+
+def columns(rows: Iterable[Sequence[Any]], width: int) -> list[list[Any]]:
+    """Rows as one list per column, as unnest takes them: `width` of them, rows or not."""
+    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
 
 
 class Reader:
