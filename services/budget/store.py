@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from chassis.db import columns
 from chassis.errors import Retry
 from contracts.budget import Control
 from contracts.envelope import Cause
@@ -77,7 +78,7 @@ async def _desk(
 async def _budgets(tx: Tx, numbers: Collection[int], *, lock: bool) -> dict[int, Budget]:
     """Budgets by number; all transactions lock them in this one order."""
     rows = await tx.fetch(
-        f"SELECT {_FIGURES} FROM budgets WHERE id = ANY($1::int[]) ORDER BY id "  # noqa: S608
+        f"SELECT {_FIGURES} FROM budgets WHERE id = ANY($1::int[]) ORDER BY id "
         f"{'FOR UPDATE' if lock else ''}",
         list(numbers),
     )
@@ -170,11 +171,6 @@ _UNNEST: Final = (
 )
 
 
-def _columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
-    """One array per column, as unnest wants them."""
-    return [list(column) for column in zip(*rows, strict=True)]
-
-
 def _values(case: Case) -> Sequence[Any]:
     """Arrays within are written as text, for unnest would flatten them."""
     lines = orjson.dumps([tuple(line) for line in case.lines]) if case.lines else None
@@ -195,10 +191,10 @@ def _array(numbers: Iterable[int]) -> str:
 async def _update_cases(tx: Tx, cases: Sequence[Case]) -> None:
     if cases:
         await tx.execute(
-            f"UPDATE cases c SET ({_COLUMNS}, changed_at) = ROW ({_VALUES}, $1) "  # noqa: S608
+            f"UPDATE cases c SET ({_COLUMNS}, changed_at) = ROW ({_VALUES}, $1) "
             f"FROM {_UNNEST} WHERE c.claim_id = k.claim_id AND c.revision = k.revision",
             tx.now,
-            *_columns(map(_values, cases)),
+            *columns(map(_values, cases), 19),
         )
 
 
@@ -207,12 +203,12 @@ async def _insert_cases(tx: Tx, cases: Sequence[Case]) -> None:
     if not cases:
         return
     tag = await tx.execute(
-        "INSERT INTO cases (claim_id, revision, company, currency, total_minor, "  # noqa: S608
+        "INSERT INTO cases (claim_id, revision, company, currency, total_minor, "
         f"{_COLUMNS}, changed_at) "
         f"SELECT k.claim_id, k.revision, k.company, k.currency, k.total, {_VALUES}, $1 "
         f"FROM {_UNNEST} ON CONFLICT DO NOTHING",
         tx.now,
-        *_columns(_values(case) for case in sorted(cases, key=lambda case: case.key)),
+        *columns(map(_values, sorted(cases, key=lambda case: case.key)), 19),
     )
     if tag != f"INSERT 0 {len(cases)}":
         msg = "another transaction opened one of these cases meanwhile"
@@ -290,8 +286,7 @@ async def lock_forests(tx: Tx, companies: Collection[str]) -> dict[str, dict[str
 
 async def _definitions(reader: Reader, companies: Collection[str]) -> list[Row]:
     return await reader.fetch(
-        f"SELECT id, company, {_DEFINITION} FROM budgets "  # noqa: S608
-        "WHERE company = ANY($1::text[])",
+        f"SELECT id, company, {_DEFINITION} FROM budgets WHERE company = ANY($1::text[])",
         list(companies),
     )
 
@@ -312,7 +307,7 @@ async def save_definitions(tx: Tx, changes: Mapping[tuple[str, str], Node]) -> N
         codes,
     )
     await tx.execute(
-        f"INSERT INTO budgets (company, {_DEFINITION}, ceiling_minor) "  # noqa: S608
+        f"INSERT INTO budgets (company, {_DEFINITION}, ceiling_minor) "
         "SELECT k.company, k.code, k.currency, nullif(k.parent, ''), k.cost_center, k.project, "
         "k.category, k.starts_on, k.ends_on, k.limit_minor, k.control, k.thresholds::smallint[], "
         "k.defined, greatest(k.limit_minor, 0) "
@@ -322,7 +317,7 @@ async def save_definitions(tx: Tx, changes: Mapping[tuple[str, str], Node]) -> N
         f"ON CONFLICT (company, code) DO UPDATE SET ({_DEFINITION}, ceiling_minor) = "
         f"ROW ({', '.join(f'excluded.{name}' for name in _DEFINITION.split(', '))}, "
         "greatest(excluded.limit_minor, budgets.reserved_minor + budgets.spent_minor))",
-        *_columns((company, *_defined(node)) for (company, _), node in changes.items()),
+        *columns(((company, *_defined(node)) for (company, _), node in changes.items()), 13),
     )
     await tx.execute(
         "UPDATE companies SET tree = $1 WHERE company = ANY($2::text[])", tx.new_id(), companies
@@ -342,7 +337,7 @@ async def standings(
 ) -> list[Standing]:
     """Budgets in the order of company and code, after a given one; absent conditions hold."""
     rows = await reader.fetch(
-        f"SELECT company, parent, cost_center, project, category, starts_on, ends_on, {_FIGURES} "  # noqa: S608
+        f"SELECT company, parent, cost_center, project, category, starts_on, ends_on, {_FIGURES} "
         "FROM budgets WHERE ($1::text IS NULL OR company = $1) AND ($2::text IS NULL OR code = $2) "
         "AND ($3::text IS NULL OR cost_center = $3) AND ($4::text IS NULL OR project = $4) "
         "AND ($5::date IS NULL OR $5 BETWEEN starts_on AND ends_on) "

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from chassis.db import columns
 from contracts.envelope import Cause
-from services.approval.store.rows import CASES, case_of, columns, figures_of
+from services.approval.store.rows import CASES, case_of, figures_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

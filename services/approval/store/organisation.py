@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from chassis.db import columns
 from contracts.masterdata import ApprovalRuleDefined
 from services.approval.domain import Desk, Organisation, Person, RuleVersion, named_in, version_of
 from services.approval.rules import choose, in_order, read_rule
-from services.approval.store.rows import columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

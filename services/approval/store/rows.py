@@ -1,4 +1,4 @@
-"""How values become the arrays that one statement unnests, and how rows become values."""
+"""How claims become columns, and how rows become values."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from contracts.values import Money, PaidBy
 from services.approval.domain import Case, Claim, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from chassis.db import Row
 
 CASES: Final = """SELECT c.claim_id, c.revision, c.state, c.outcome,
@@ -21,12 +19,6 @@ CASES: Final = """SELECT c.claim_id, c.revision, c.state, c.outcome,
     FROM cases c LEFT JOIN employees e ON e.company = c.company AND e.employee = c.employee """
 """Begins every question for cases; `case_of` reads its columns, the last is the claimant's name."""
 _INPUTS: Final = ("cost_centers", "projects", "categories", "paid_by", "purpose", "warnings")
-
-
-def columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[list[Any]]:
-    """The rows turned into `width` lists, one per column, whether there are rows or not."""
-    turned = [list(column) for column in zip(*rows, strict=True)]
-    return turned or [[] for _ in range(width)]
 
 
 def figures_of(claim: Claim | None) -> tuple[Any, ...]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from chassis.db import columns
 from contracts.envelope import Cause
 from services.approval.domain import Approver, File, Matter, State, Task, Verdict
 from services.approval.store.cases import lock
 from services.approval.store.organisation import published
-from services.approval.store.rows import CASES, case_of, columns
+from services.approval.store.rows import CASES, case_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

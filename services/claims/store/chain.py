@@ -5,9 +5,10 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
+from chassis.db import columns
 from chassis.errors import Retry
 from services.claims.domain import awaited, said_steps
-from services.claims.store.rows import CLAIM, claim_of, columns, figures_of
+from services.claims.store.rows import CLAIM, claim_of, figures_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,8 +32,8 @@ async def lock(tx: Tx, facts: Sequence[Told]) -> dict[Key, Claim]:
         JOIN unnest($1::uuid[], $2::int[]) AS k (claim_id, revision) USING (claim_id, revision)
         ORDER BY c.claim_id, c.revision
         FOR NO KEY UPDATE OF c
-        """,  # noqa: S608
-        *columns(keys, width=2),
+        """,
+        *columns(keys, 2),
     )
     claims = {claim.key: claim for claim in map(claim_of, rows)}
     strangers = [awaited(first[key]) for key in keys if key not in claims]
@@ -49,7 +50,7 @@ async def _await(tx: Tx, claims: Sequence[Claim]) -> None:
         FROM unnest($1::uuid[], $2::int[], $3::text[], $4::bigint[], $5::text[]) AS n
         ON CONFLICT DO NOTHING
         """,
-        *columns(map(figures_of, claims)),
+        *columns(map(figures_of, claims), 5),
         tx.now,
     )
     if tag != f"INSERT 0 {len(claims)}":
@@ -69,7 +70,7 @@ async def save(tx: Tx, claims: Sequence[Claim]) -> None:
             AS n (claim_id, revision, facts, state, open_minor, paid_on)
         WHERE claims.claim_id = n.claim_id AND claims.revision = n.revision
         """,
-        *columns((*c.key, int(c.facts), c.state, c.open_minor, c.paid_on) for c in claims),
+        *columns(((*c.key, int(c.facts), c.state, c.open_minor, c.paid_on) for c in claims), 6),
         tx.now,
     )
 
@@ -92,6 +93,6 @@ async def tell(tx: Tx, steps: Sequence[Step]) -> set[UUID]:
         ON CONFLICT DO NOTHING
         RETURNING event_id
         """,
-        *columns(map(_STEP, steps)),
+        *columns(map(_STEP, steps), 9),
     )
     return {row["event_id"] for row in rows}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from chassis.db import columns
 from services.claims.policy.validation import Company, Entry, MasterData
-from services.claims.store.rows import columns
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -24,7 +24,7 @@ async def define_companies(tx: Tx, definitions: Iterable[CompanyDefined]) -> Non
         ON CONFLICT (company) DO UPDATE SET currency = excluded.currency,
             claim_age_days = excluded.claim_age_days
         """,
-        *columns((name, d.currency, d.claim_age_days) for name, d in sorted(latest.items())),
+        *columns(((name, d.currency, d.claim_age_days) for name, d in sorted(latest.items())), 3),
     )
 
 
@@ -38,7 +38,7 @@ async def define_entries(tx: Tx, entries: Iterable[tuple[Entry, bool]]) -> None:
         ON CONFLICT (company, kind, code) DO UPDATE SET active = excluded.active
         WHERE directory.active <> excluded.active
         """,
-        *columns((*entry, active) for entry, active in sorted(latest.items())),
+        *columns(((*entry, active) for entry, active in sorted(latest.items())), 4),
     )
 
 
@@ -56,7 +56,7 @@ async def look_up(tx: Tx, entries: Collection[Entry]) -> MasterData:
         FROM unnest($1::text[], $2::text[], $3::text[]) AS n (company, kind, code)
         JOIN directory d USING (company, kind, code)
         """,
-        *columns(entries, width=3),
+        *columns(entries, 3),
     )
     return MasterData(
         {row["company"]: Company(row["currency"], row["claim_age_days"]) for row in companies},

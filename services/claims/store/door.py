@@ -5,6 +5,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
+from chassis.db import columns
 from chassis.errors import Retry
 from contracts.claims import ClaimSubmitted
 from services.claims.policy.intake import (
@@ -18,7 +19,7 @@ from services.claims.policy.intake import (
 )
 from services.claims.store import directory, held
 from services.claims.store.chain import save, tell_own
-from services.claims.store.rows import CLAIM, claim_of, columns, figures_of
+from services.claims.store.rows import CLAIM, claim_of, figures_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -49,7 +50,7 @@ async def open_desk(tx: Tx, commands: Sequence[Command], *, patient: bool) -> De
 
 async def _lock_files(tx: Tx, ids: Sequence[UUID]) -> dict[UUID, File]:
     rows = await tx.fetch(
-        f"SELECT {CLAIM} FROM claims c WHERE c.claim_id = ANY($1::uuid[]) "  # noqa: S608
+        f"SELECT {CLAIM} FROM claims c WHERE c.claim_id = ANY($1::uuid[]) "
         "ORDER BY c.claim_id, c.revision FOR NO KEY UPDATE",
         ids,
     )
@@ -109,7 +110,7 @@ async def _insert(tx: Tx, claims: Sequence[Claim]) -> None:
         WHERE c.submitted_at IS NULL AND excluded.facts & c.facts = c.facts
             AND excluded.open_minor IS NOT DISTINCT FROM c.open_minor
         """,
-        *columns((*figures_of(c), int(c.facts), c.state, *_ACCEPTED(c)) for c in claims),
+        *columns(((*figures_of(c), int(c.facts), c.state, *_ACCEPTED(c)) for c in claims), 13),
         tx.now,
     )
     if tag != f"INSERT 0 {len(claims)}":
@@ -124,12 +125,12 @@ async def _insert_documents(tx: Tx, accepted: Mapping[Key, Verdict], said: Seque
         INSERT INTO documents (claim_id, revision, body, correlation_id)
         SELECT n.* FROM unnest($1::uuid[], $2::int[], $3::bytea[], $4::text[]) AS n
         """,
-        *columns((*key, v.document, stories[key]) for key, v in accepted.items()),
+        *columns(((*key, v.document, stories[key]) for key, v in accepted.items()), 4),
     )
     await tx.execute(
         """
         INSERT INTO prints (print, claim_id)
         SELECT n.* FROM unnest($1::bigint[], $2::uuid[]) AS n ON CONFLICT DO NOTHING
         """,
-        *columns((mark, key[0]) for key, v in accepted.items() for mark in sorted(v.prints)),
+        *columns(((mark, key[0]) for key, v in accepted.items() for mark in sorted(v.prints)), 2),
     )

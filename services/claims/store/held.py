@@ -5,9 +5,10 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
+from chassis.db import columns
 from services.claims.domain import Held
 from services.claims.policy.intake import id_of
-from services.claims.store.rows import cause_of, columns
+from services.claims.store.rows import cause_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,8 +34,11 @@ async def hold(tx: Tx, commands: Sequence[tuple[Command, Cause]]) -> None:
             $7::text[]) AS n
         """,
         *columns(
-            (id_of(one), one.kind, one.model_dump_json().encode(), *_CAUSE(cause))
-            for one, cause in commands
+            (
+                (id_of(one), one.kind, one.model_dump_json().encode(), *_CAUSE(cause))
+                for one, cause in commands
+            ),
+            7,
         ),
         tx.now,
     )

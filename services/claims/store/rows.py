@@ -9,8 +9,6 @@ from contracts.values import Money
 from services.claims.domain import Claim, Facts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from chassis.db import Row
 
 CLAIM: Final = (
@@ -44,9 +42,3 @@ def figures_of(claim: Claim) -> tuple[Any, ...]:
 def cause_of(row: Row) -> Cause:
     """The cause kept in a row."""
     return Cause(row["cause_id"], row["correlation_id"], row["traceparent"], row["tracestate"])
-
-
-def columns(rows: Iterable[tuple[Any, ...]], *, width: int = 0) -> list[list[Any]]:
-    """Rows as one list per column, as unnest takes them; `width` of them when there are no rows."""
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    return columns or [[] for _ in range(width)]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from chassis.db import columns
 from contracts.claims import ClaimSubmitted
 from contracts.codec import read
 from services.claims.domain import Standing, Step
-from services.claims.store.rows import CLAIM, cause_of, claim_of, columns
+from services.claims.store.rows import CLAIM, cause_of, claim_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -25,7 +26,7 @@ _ANYBODY: Final = "coalesce(c.company = $1, true) AND coalesce(c.employee = $2, 
 async def revisions(reader: Reader, claim_id: UUID) -> list[Standing]:
     """Every submitted revision of a claim, the oldest first."""
     rows = await reader.fetch(
-        f"SELECT {_STANDING} FROM claims c "  # noqa: S608
+        f"SELECT {_STANDING} FROM claims c "
         "WHERE c.claim_id = $1 AND c.submitted_at IS NOT NULL ORDER BY c.revision",
         claim_id,
     )
@@ -39,7 +40,7 @@ async def documents(reader: Reader, keys: Collection[Key]) -> dict[Key, ClaimSub
         SELECT d.claim_id, d.revision, d.body FROM documents d
         JOIN unnest($1::uuid[], $2::int[]) AS k (claim_id, revision) USING (claim_id, revision)
         """,
-        *columns(keys, width=2),
+        *columns(keys, 2),
     )
     return {(row["claim_id"], row["revision"]): read(ClaimSubmitted, row["body"]) for row in rows}
 
@@ -71,7 +72,7 @@ async def newest(reader: Reader, search: Search, before: int | None, limit: int)
             AND ($3::text IS NULL OR c.source = $3) AND ($4::text IS NULL OR c.state = $4)
             AND ($5::bigint IS NULL OR c.number < $5)
         ORDER BY c.number DESC LIMIT $6
-        """,  # noqa: S608
+        """,
         search.company,
         search.employee,
         search.source,

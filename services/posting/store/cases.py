@@ -37,7 +37,7 @@ async def open_cases(tx: Tx, fresh: Sequence[Case]) -> dict[CaseKey, Case]:
 
 async def _add(tx: Tx, cases: Sequence[Case]) -> set[CaseKey]:
     rows = await tx.fetch(
-        f"INSERT INTO cases ({_ALL}) SELECT {_ALL} FROM unnest($1::uuid[], $2::int[], "  # noqa: S608
+        f"INSERT INTO cases ({_ALL}) SELECT {_ALL} FROM unnest($1::uuid[], $2::int[], "
         "$3::timestamptz[], $4::text[], $5::bytea[], $6::uuid[], $7::text[], $8::text[], "
         f"$9::text[], $10::text[], $11::text[], $12::bigint[]) AS t ({_ALL}) "
         "ON CONFLICT (claim_id, revision) DO NOTHING RETURNING claim_id, revision",
@@ -52,7 +52,7 @@ async def _add(tx: Tx, cases: Sequence[Case]) -> set[CaseKey]:
 async def lock_cases(tx: Tx, keys: Sequence[CaseKey]) -> dict[CaseKey, Case]:
     """The cases with these keys, locked in the order of their keys."""
     rows = await tx.fetch(
-        f"SELECT {_ALL} FROM cases WHERE (claim_id, revision) IN "  # noqa: S608
+        f"SELECT {_ALL} FROM cases WHERE (claim_id, revision) IN "
         "(SELECT c, r FROM unnest($1::uuid[], $2::int[]) AS t (c, r)) "
         "ORDER BY claim_id, revision FOR UPDATE",
         [claim_id for claim_id, _ in keys],
@@ -64,7 +64,7 @@ async def lock_cases(tx: Tx, keys: Sequence[CaseKey]) -> dict[CaseKey, Case]:
 async def lock_due(tx: Tx, *, after: CaseKey, limit: int) -> list[Case]:
     """The next blocked cases and reversals without an open period, locked; not those in use."""
     rows = await tx.fetch(
-        f"SELECT {_ALL} FROM cases WHERE cause_id IS NOT NULL "  # noqa: S608
+        f"SELECT {_ALL} FROM cases WHERE cause_id IS NOT NULL "
         "AND stage IN ('blocked', 'reversing') AND (claim_id, revision) > ($1, $2) "
         "ORDER BY claim_id, revision LIMIT $3 FOR UPDATE SKIP LOCKED",
         *after,
@@ -76,7 +76,7 @@ async def lock_due(tx: Tx, *, after: CaseKey, limit: int) -> list[Case]:
 async def update_cases(tx: Tx, cases: Sequence[Case]) -> None:
     """Write the state of cases that are locked."""
     await tx.execute(
-        "UPDATE cases SET since = t.since, stage = t.stage, claim = t.claim, "  # noqa: S608
+        "UPDATE cases SET since = t.since, stage = t.stage, claim = t.claim, "
         "cause_id = t.cause_id, correlation_id = t.correlation_id, traceparent = t.traceparent, "
         "tracestate = t.tracestate FROM unnest($1::uuid[], $2::int[], $3::timestamptz[], "
         "$4::text[], $5::bytea[], $6::uuid[], $7::text[], $8::text[], $9::text[]) "

@@ -46,7 +46,7 @@ async def add_intents(tx: Tx, intents: Sequence[Intent]) -> None:
         "cause_id, correlation_id, traceparent, tracestate"
     )
     await tx.execute(
-        f"INSERT INTO intents (state, due_at, made_at, {columns}) "  # noqa: S608 - names of our own
+        f"INSERT INTO intents (state, due_at, made_at, {columns}) "
         f"SELECT 'intended', $1, $1, {columns} FROM unnest($2::text[], $3::uuid[], $4::int[], "
         "$5::text[], $6::text[], $7::bytea[], $8::uuid[], $9::text[], $10::text[], $11::text[]) "
         f"AS t ({columns})",

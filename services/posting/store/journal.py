@@ -80,7 +80,7 @@ async def record_entries(tx: Tx, recorded: Sequence[Recorded]) -> None:
     """Add entries with all their lines."""
     entries = [taken.entry for taken in recorded]
     await tx.execute(
-        f"INSERT INTO entries (recorded_at, fiscal_year, {_ENTRY}) "  # noqa: S608
+        f"INSERT INTO entries (recorded_at, fiscal_year, {_ENTRY}) "
         f"SELECT $1, extract(year FROM posting_date), {_ENTRY} FROM unnest("
         "$2::uuid[], $3::uuid[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[], "
         "$9::int[], $10::date[], $11::date[], $12::text[], $13::text[], $14::bigint[], "
@@ -113,7 +113,7 @@ async def record_entries(tx: Tx, recorded: Sequence[Recorded]) -> None:
 async def _add_lines(tx: Tx, entries: Sequence[JournalEntry]) -> None:
     lines = [line for entry in entries for line in entry.lines]
     await tx.execute(
-        f"INSERT INTO journal_lines ({_LINE}) SELECT {_LINE} FROM unnest($1::uuid[], "  # noqa: S608
+        f"INSERT INTO journal_lines ({_LINE}) SELECT {_LINE} FROM unnest($1::uuid[], "
         "$2::smallint[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[]) "
         f"AS t ({_LINE})",
         [entry.entry_id for entry in entries for _ in entry.lines],
@@ -130,7 +130,7 @@ async def _add_lines(tx: Tx, entries: Sequence[JournalEntry]) -> None:
 async def postings_of(reader: Reader, keys: Sequence[CaseKey]) -> dict[CaseKey, Recorded]:
     """What was posted for these claim revisions, reversed or not."""
     rows = await reader.fetch(
-        f"SELECT {_ENTRY} FROM entries WHERE kind = 'post' AND (claim_id, revision) IN "  # noqa: S608
+        f"SELECT {_ENTRY} FROM entries WHERE kind = 'post' AND (claim_id, revision) IN "
         "(SELECT c, r FROM unnest($1::uuid[], $2::int[]) AS t (c, r))",
         [claim_id for claim_id, _ in keys],
         [revision for _, revision in keys],
@@ -142,7 +142,7 @@ async def postings_of(reader: Reader, keys: Sequence[CaseKey]) -> dict[CaseKey, 
 async def entries_of_claim(reader: Reader, claim_id: UUID) -> list[Recorded]:
     """Every entry and reversal of one claim, by revision."""
     rows = await reader.fetch(
-        f"SELECT {_ENTRY} FROM entries WHERE claim_id = $1 ORDER BY revision, kind",  # noqa: S608
+        f"SELECT {_ENTRY} FROM entries WHERE claim_id = $1 ORDER BY revision, kind",
         claim_id,
     )
     return await _with_lines(reader, rows)
@@ -150,7 +150,7 @@ async def entries_of_claim(reader: Reader, claim_id: UUID) -> list[Recorded]:
 
 async def entry_with(reader: Reader, entry_id: UUID) -> Recorded | None:
     """One entry by its id."""
-    rows = await reader.fetch(f"SELECT {_ENTRY} FROM entries WHERE id = $1", entry_id)  # noqa: S608
+    rows = await reader.fetch(f"SELECT {_ENTRY} FROM entries WHERE id = $1", entry_id)
     return next(iter(await _with_lines(reader, rows)), None)
 
 
@@ -165,7 +165,7 @@ async def entries_between(
 ) -> list[Recorded]:
     """A company's entries by posting date, both days included, after a given one."""
     rows = await reader.fetch(
-        f"SELECT {_ENTRY} FROM entries WHERE company = $1 AND posting_date BETWEEN $2 AND $3 "  # noqa: S608
+        f"SELECT {_ENTRY} FROM entries WHERE company = $1 AND posting_date BETWEEN $2 AND $3 "
         "AND ($4::date IS NULL OR (posting_date, id) > ($4, $5)) "
         "ORDER BY posting_date, id LIMIT $6",
         company,
@@ -182,7 +182,7 @@ async def trial_balance(
 ) -> list[AccountTotals]:
     """What each account was debited and credited between two days, both included."""
     rows = await reader.fetch(
-        "SELECT l.account, e.currency, "  # noqa: S608
+        "SELECT l.account, e.currency, "
         "coalesce(sum(l.amount_minor) FILTER (WHERE l.amount_minor > 0), 0)::bigint AS debit, "
         "coalesce(-sum(l.amount_minor) FILTER (WHERE l.amount_minor < 0), 0)::bigint AS credit, "
         "min(a.name) AS name FROM entries e JOIN journal_lines l ON l.entry_id = e.id "
@@ -209,7 +209,7 @@ async def _with_lines(reader: Reader, entries: Sequence[Row]) -> list[Recorded]:
     if not entries:
         return []
     rows = await reader.fetch(
-        "SELECT l.entry_id, l.line, l.account, l.amount_minor, l.cost_center, l.project, l.party, "  # noqa: S608
+        "SELECT l.entry_id, l.line, l.account, l.amount_minor, l.cost_center, l.project, l.party, "
         "l.text, a.name FROM journal_lines l JOIN entries e ON e.id = l.entry_id "
         f"LEFT JOIN {_NAMES} a ON a.company = e.company AND a.account = l.account "
         "WHERE l.entry_id = ANY($1::uuid[]) ORDER BY l.entry_id, l.line",

@@ -31,7 +31,7 @@ _NAMED: Final = f"""
         UNION SELECT entry_id FROM keys JOIN items
             ON items.company = keys.company AND items.number_key = keys.key
     )
-    SELECT {ITEM} FROM found JOIN items USING (entry_id)"""  # noqa: S608
+    SELECT {ITEM} FROM found JOIN items USING (entry_id)"""
 _NEAR: Final = f"""
     WITH keys AS (SELECT * FROM unnest($1::text[], $2::text[]) AS t (company, key)),
     sums AS (
@@ -51,7 +51,7 @@ _NEAR: Final = f"""
     )
     SELECT {ITEM}, coalesce(parties.name, '') AS payee_name
     FROM found JOIN items USING (entry_id) LEFT JOIN parties
-        ON parties.company = items.company AND parties.party_key = items.payee_key"""  # noqa: S608
+        ON parties.company = items.company AND parties.party_key = items.payee_key"""
 _MENTIONING: Final = """
     SELECT DISTINCT mentions.line_id FROM unnest($1::text[], $2::text[]) AS t (company, key)
     JOIN mentions ON mentions.company = t.company AND mentions.reference_key = t.key"""

@@ -27,7 +27,7 @@ _MATCH: Final = f"""
         matches.evidence, {_LINE}
     FROM matches JOIN lines ON lines.line_id = matches.line_id
     JOIN statements ON statements.statement_id = lines.statement_id
-    WHERE matches.match_id = ANY($1::uuid[]) AND undone_at IS NULL"""  # noqa: S608
+    WHERE matches.match_id = ANY($1::uuid[]) AND undone_at IS NULL"""
 
 
 async def company_of_exception(reader: Reader, exception_id: UUID) -> str | None:
@@ -43,7 +43,7 @@ async def company_of_exception(reader: Reader, exception_id: UUID) -> str | None
 async def question_of(reader: Reader, exception_id: UUID) -> Question | None:
     """An exception as a person answers it, with its line if that is what it is about."""
     row = await reader.fetchrow(
-        f"SELECT exceptions.exception_id, exceptions.state, exceptions.entry_id, {_LINE} "  # noqa: S608
+        f"SELECT exceptions.exception_id, exceptions.state, exceptions.entry_id, {_LINE} "
         "FROM exceptions JOIN statements USING (statement_id) "
         "LEFT JOIN lines ON lines.line_id = exceptions.line_id AND exceptions.entry_id IS NULL "
         "WHERE exception_id = $1",
@@ -58,7 +58,7 @@ async def question_of(reader: Reader, exception_id: UUID) -> Question | None:
 async def board_of_claims(reader: Reader, claims: Iterable[UUID]) -> Board:
     """The items of these claims, with their payments."""
     rows = await reader.fetch(
-        f"SELECT {ITEM} FROM items WHERE claim_id = ANY($1::uuid[])",  # noqa: S608
+        f"SELECT {ITEM} FROM items WHERE claim_id = ANY($1::uuid[])",
         sorted(set(claims)),
     )
     paid = [row["entry_id"] for row in rows if row["allocated_minor"]]
@@ -96,7 +96,7 @@ async def standing_matches(reader: Reader, ids: Iterable[UUID]) -> dict[UUID, Ma
     wanted = sorted(set(ids))
     rows = await reader.fetch(_MATCH, wanted)
     shares = await reader.fetch(
-        "SELECT match_id, amount_minor, returns, "  # noqa: S608
+        "SELECT match_id, amount_minor, returns, "
         f"{ITEM} FROM allocations JOIN items USING (entry_id) "
         "WHERE match_id = ANY($1::uuid[]) ORDER BY items.posting_date, entry_id",
         wanted,

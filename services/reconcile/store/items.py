@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from chassis.db import columns
 from services.reconcile.matching.keys import key_of, name_key
 from services.reconcile.statements import account_of
 from services.reconcile.store.rows import (
@@ -56,8 +57,8 @@ _ADD_REVERSED: Final = """
 async def add_items(tx: Tx, entries: Sequence[EntryPosted]) -> None:
     """One item per posted entry; an entry known already changes nothing."""
     rows = {entry.entry_id: _posted(entry) for entry in entries}
-    columns = map(list, zip(*(rows[entry_id] for entry_id in sorted(rows)), strict=True))
-    await tx.execute(_ADD, *columns, tx.now)
+    facts = columns((rows[entry_id] for entry_id in sorted(rows)), 18)
+    await tx.execute(_ADD, *facts, tx.now)
 
 
 def _posted(entry: EntryPosted) -> tuple[object, ...]:
@@ -90,10 +91,10 @@ async def reversed_items(
 ) -> tuple[dict[UUID, Item], dict[UUID, list[Payment]]]:
     """The reversed entries' items (a bare one for an entry not here yet), and their payments."""
     rows = {fact.reverses: _reversed(fact) for fact in reversals}
-    columns = map(list, zip(*(rows[entry_id] for entry_id in sorted(rows)), strict=True))
-    await tx.execute(_ADD_REVERSED, *columns, tx.now)
+    facts = columns((rows[entry_id] for entry_id in sorted(rows)), 11)
+    await tx.execute(_ADD_REVERSED, *facts, tx.now)
     items = await tx.fetch(
-        f"SELECT {ITEM} FROM items WHERE entry_id = ANY($1::uuid[])",  # noqa: S608
+        f"SELECT {ITEM} FROM items WHERE entry_id = ANY($1::uuid[])",
         list(rows),
     )
     paid = await tx.fetch(

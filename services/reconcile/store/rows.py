@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from chassis.db import columns
 from contracts.envelope import Cause
 from contracts.reconcile import BankLine
 from contracts.values import Money
@@ -49,7 +50,7 @@ class Opened:
 async def run_for_all(tx: Tx, sql: str, rows: Sequence[tuple[object, ...]]) -> None:
     """Run a statement once, with one array per column of the rows; not at all without rows."""
     if rows:
-        await tx.execute(sql, *map(list, zip(*rows, strict=True)))
+        await tx.execute(sql, *columns(rows, len(rows[0])))
 
 
 def array_of(values: Iterable[object]) -> str:

@@ -349,7 +349,7 @@ async def exceptions(
     """Exceptions that are open, or those that are not, the oldest first."""
     wanted = "state = 'open'" if state == "open" else "state <> 'open'"
     rows = await reader.fetch(
-        "SELECT exception_id, exceptions.state, code, detail, figures, candidates, company, "  # noqa: S608
+        "SELECT exception_id, exceptions.state, code, detail, figures, candidates, company, "
         "account, statement_id, reference AS statement, line_id, entry_id, opened_at, closed_at, "
         "closed_by, closed_because FROM exceptions JOIN statements USING (statement_id) "
         f"WHERE exceptions.{wanted} AND exception_id > $1 AND ($2::text IS NULL OR company = $2) "
