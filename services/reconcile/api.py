@@ -6,10 +6,12 @@ from typing import Annotated, Literal, TypeVar
 from uuid import UUID
 
 from fastapi import Query, Request
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from chassis.db import Database, Tx
+from chassis.db import Tx
 from chassis.http import PageArgs, Paged, Problem, Reading, Writing, router
+from chassis.problems import answer
 from contracts.reconcile import Difference, ExceptionOpened
 from contracts.values import Code, Money, Text
 from services.reconcile.domain import (
@@ -33,7 +35,7 @@ routes = router()
 T = TypeVar("T", UUID, int)
 _XML = ("application/xml", "text/xml")
 _CSV = "text/csv"
-Word = Annotated[str | None, Query(min_length=1, max_length=128)]
+_POSITION_MAX = 2**31 - 1  # What the column holds; a cursor beyond it is forged.
 LayoutName = Annotated[str, Query(min_length=1, max_length=64, description="for text/csv")]
 
 
@@ -125,10 +127,10 @@ class UndoneAnswer(BaseModel):
     claims: list[UUID]
 
 
-@routes.post("/statements", status_code=201)
+@routes.post("/statements", status_code=201, response_model=ImportAnswer)
 async def import_statements(
     request: Request, tx: Writing, layout: LayoutName = "plain"
-) -> ImportAnswer:
+) -> ImportAnswer | JSONResponse:
     """Take a statement file (camt XML, or CSV with a layout) and match its lines.
 
     A file none of whose statements may be used is kept, and answered with the reason.
@@ -139,14 +141,11 @@ async def import_statements(
     companies = await statements.companies_of(tx, (one.account for one in found))
     await boards.lock(tx, companies.values())
     refused = [await _refusal(tx, one, companies) for one in found]
-    if all(refused):
-        database: Database = request.app.state.database
-        async with database.transaction() as kept:  # The refusal rolls this request's own back.
-            file = await statements.add_file(kept, content, kind)
-            answers = [await _take(kept, file, one, companies) for one in found]
-        raise _refused(answers, refused)
     file = await statements.add_file(tx, content, kind)
-    return ImportAnswer(statements=[await _take(tx, file, one, companies) for one in found])
+    answers = [await _take(tx, file, one, companies) for one in found]
+    if all(refused):  # Returned, not raised: the file stays, and what was said of it.
+        return answer(request, _refused(answers, refused))
+    return ImportAnswer(statements=answers)
 
 
 async def _read(content: bytes, kind: str, layout: str) -> list[Statement]:
@@ -276,15 +275,21 @@ async def _settle(
 
 def _cursor(after: list[str] | None, kind: Callable[[str], T]) -> T | None:
     try:
-        return kind(after[0]) if after else None
-    except ValueError:
+        return None if after is None else kind(after[0])
+    except (IndexError, ValueError):
         detail = "use the `next` of the page before, unchanged"
         raise Problem(422, "CURSOR_INVALID", detail) from None
 
 
+def _position(text: str) -> int:
+    if not 0 <= int(text) <= _POSITION_MAX:
+        raise ValueError(text)
+    return int(text)
+
+
 @routes.get("/statements")
 async def list_statements(
-    reader: Reading, page: PageArgs, account: Word = None
+    reader: Reading, page: PageArgs, account: Code | None = None
 ) -> Paged[StatementView]:
     """Statements, the newest first."""
     before = _cursor(page.after, UUID)
@@ -298,7 +303,7 @@ async def show_statement(reader: Reading, page: PageArgs, statement_id: UUID) ->
     statement = await shown.statement(reader, statement_id)
     if statement is None:
         raise Problem(404, "STATEMENT_NOT_FOUND", "no statement has this id")
-    after = _cursor(page.after, int) or 0
+    after = _cursor(page.after, _position) or 0
     lines = await shown.lines(reader, statement_id, after=after, limit=page.limit + 1)
     paged = Paged.of(lines, page, key=lambda line: [line.position])
     return StatementDetail(statement=statement, lines=paged)
@@ -315,7 +320,7 @@ async def list_exceptions(
     reader: Reading,
     page: PageArgs,
     state: Literal["open", "closed"] = "open",
-    company: Word = None,
+    company: Code | None = None,
 ) -> Paged[ExceptionView]:
     """What waits for a person (or no longer does), the oldest first."""
     after = _cursor(page.after, UUID)

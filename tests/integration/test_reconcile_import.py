@@ -140,6 +140,52 @@ async def test_a_statement_that_does_not_close_is_kept_and_used_for_nothing(
     assert (await http.get("/v1/exceptions")).json()["items"] == []
 
 
+async def test_refused_files_that_come_together_are_all_kept_and_answered(
+    database: Database, http: httpx.AsyncClient
+) -> None:
+    entry = an_xml_entry(-10_000, REF)
+    bad = [
+        a_file(an_xml_statement(entry, total=-10_000, closing=1, name=f"S{at}")) for at in range(16)
+    ]
+    answers = await asyncio.gather(
+        *(http.post("/v1/statements", content=content, headers=XML) for content in bad)
+    )
+    assert {one.status_code for one in answers} == {422}
+    assert len(await said(database)) == len(bad)
+    async with database.reader() as reader:
+        assert await reader.fetchval("SELECT count(*) FROM files") == len(bad)
+
+
+async def test_a_refused_request_repeated_gets_the_first_answer(
+    database: Database, http: httpx.AsyncClient
+) -> None:
+    content = a_file(an_xml_statement(an_xml_entry(-10_000, REF), total=-10_000, closing=1))
+    headers = XML | {"Idempotency-Key": str(new_id())}
+    first, again = [
+        await http.post("/v1/statements", content=content, headers=headers) for _ in range(2)
+    ]
+    assert first.json() == again.json()
+    assert (again.status_code, again.headers["Idempotent-Replayed"]) == (422, "true")
+    assert again.headers["Content-Type"] == "application/problem+json"
+    assert len(await said(database)) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("/v1/statements?account=%00", "SCHEMA_INVALID"),
+        ("/v1/exceptions?company=%00", "SCHEMA_INVALID"),
+        ("/v1/exceptions?cursor=W10=", "CURSOR_INVALID"),
+        ("/v1/statements?cursor=WyJ4Il0=", "CURSOR_INVALID"),
+    ],
+)
+async def test_what_no_database_takes_is_refused(
+    http: httpx.AsyncClient, path: str, code: str
+) -> None:
+    answer = await http.get(path)
+    assert (answer.status_code, answer.json()["code"]) == (422, code)
+
+
 async def test_an_unknown_account_is_quarantined_until_somebody_owns_it(
     database: Database, http: httpx.AsyncClient
 ) -> None:
