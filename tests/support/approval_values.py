@@ -19,8 +19,8 @@ from contracts.masterdata import (
     ProjectDefined,
 )
 from contracts.values import Money, PaidBy, claim_id
-from services.approval.domain import Case, Organisation, Person, claim_of
-from services.approval.policy import Moment
+from services.approval.domain import Case, Organisation, Person, State, claim_of
+from services.approval.policy import Moment, Ruling, approve
 from services.approval.rules import compile_rule
 
 if TYPE_CHECKING:
@@ -173,3 +173,14 @@ def master_records() -> list[Any]:
             for code, owner in OWNED["projects"].items()
         ),
     ]
+
+
+TWO_CENTERS = [a_line(1, "900.00"), a_line(2, "100.00", cost_center="CC-200", project="P-1")]
+
+
+def agreed(ruling: Ruling, by: str, moment: Moment) -> Ruling:
+    """What follows when somebody agrees to the open step."""
+    task = next(task for task in ruling.file.tasks if task.state is State.OPEN)
+    answer = approve(ruling.file, task.task_id, by=by, comment="", moment=moment)
+    assert isinstance(answer, Ruling)
+    return answer
