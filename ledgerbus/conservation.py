@@ -13,10 +13,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from contracts.values import Money
-from ledgerbus.stories import Heard, Refusal, Stories, Story, Violation
+from ledgerbus.losses import losses
+from ledgerbus.stories import Violation
+from ledgerbus.story import Heard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from ledgerbus.stories import Stories
+    from ledgerbus.story import Refusal, Story
 
 COLUMNS: Final = (
     "refused",
@@ -28,6 +33,18 @@ COLUMNS: Final = (
     "paid_matched",
 )
 UNKNOWN: Final = "(unknown)"
+# What a fact that the topics no longer keep may explain.
+BY_FORGETTING: Final = frozenset(
+    {
+        "approved-first",
+        "reserved-first",
+        "posted-first",
+        "entries-paired",
+        "open-adds-up",
+        "paid-never-negative",
+        "settled-in-full",
+    }
+)
 
 
 @dataclass(slots=True)
@@ -77,8 +94,12 @@ class Table:
         return [self.rows[name] for name in sorted(self.rows)]
 
 
-def prove(stories: Stories, *, from_the_start: bool = True) -> Table:
-    """The table over all stories; `from_the_start`: the topics still reach back to the first."""
+def prove(stories: Stories, *, from_the_start: bool = True, complete: bool = True) -> Table:
+    """The table over all stories.
+
+    `from_the_start`: the topics still reach back to the first fact; otherwise what is missing may
+    have been forgotten. `complete`: nothing that was said waits where the topics do not show it.
+    """
     table = Table(by_code=stories.codes.copy(), violations=list(stories.violations))
     for name, story in stories.claims.items():
         if story.submitted is None:
@@ -88,9 +109,13 @@ def prove(stories: Stories, *, from_the_start: bool = True) -> Table:
         state, amounts = standing(story)
         _enter(table, name, story, state, amounts)
         table.violations += contradictions(name, story)
+        if complete:
+            table.violations += [Violation(rule, name, detail) for rule, detail in losses(story)]
     for key, refusal in stories.refusals.items():
         if key not in stories.accepted:
             _enter_refusal(table, key, refusal)
+    if not from_the_start:
+        table.violations = [v for v in table.violations if v.invariant not in BY_FORGETTING]
     return table
 
 
@@ -198,7 +223,7 @@ def _entries(story: Story) -> Iterator[tuple[str, str]]:
             if posted == recorded or (None in halves and late in story.late):
                 continue  # Of a pair published at the watermark, one half may lie behind it.
             detail = f"{what} {entry_id}: posting.events {posted}, posting.entries {recorded}"
-            yield "entries-agree", detail
+            yield "entries-paired" if None in halves else "entries-agree", detail
 
 
 def _payments(story: Story) -> Iterator[tuple[str, str]]:

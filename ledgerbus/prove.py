@@ -128,7 +128,6 @@ class Proof:
 async def proven(where: Addresses) -> Proof:
     """Read everything, fold it, and ask the services about themselves."""
     reading = await read_everything(where)
-    table = prove(reading.stories, from_the_start=reading.from_the_start)
     asked: dict[str, Any] = {}
     async with services(where) as running:
         for service in running.names:
@@ -138,6 +137,9 @@ async def proven(where: Addresses) -> Proof:
                 if problem.code != Exit.UNREACHABLE:
                     raise
                 asked[service] = {"why": problem.why}
+    # A service that does not run may have said something that is not published yet.
+    running_all = all("why" not in answer for answer in asked.values())
+    table = prove(reading.stories, from_the_start=reading.from_the_start, complete=running_all)
     return Proof(reading, table, asked)
 
 

@@ -50,6 +50,18 @@ FOLD: Final = (
 GRACE_S: Final = 1  # Two records of one transaction reach two topics well within this.
 ANSWER_S: Final = 60  # A command consumed so long ago and still unanswered is lost.
 COMMANDS: Final = frozenset({"claims.submit-claim.v1", "claims.withdraw-claim.v1"})
+# Who has to take a fact before its consequence can be missed.
+TAKERS: Final = {
+    "claims.claim-withdrawn.v1": ("budget",),
+    "posting.entry-posted.v1": ("budget", "claims"),
+    "posting.entry-failed.v1": ("budget",),
+    "posting.entry-reversed.v1": ("budget",),
+    "reconcile.payment-matched.v1": ("claims",),
+}
+QUIET_S: Final = 10  # While nobody says anything, nothing that is said waits to be published.
+RESTLESS_S: Final = 300  # As long as an outbox may hold a fact before its service calls it stuck.
+
+Consumed = dict[str, dict[tuple[str, int], int]]
 
 
 @dataclass(slots=True)
@@ -82,13 +94,33 @@ class Reading:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """When a fact is due: taken by all who listen to it, and neither too young nor too old."""
+
+    consumed: Consumed
+    oldest_ms: int
+    newest_ms: int
+
+    def ended(self, kind: str, record: ConsumerRecord) -> bool:
+        """Whether the consequences of a record must be on the topics."""
+        takers = TAKERS.get(kind)
+        if takers is None or not self.oldest_ms < record.timestamp < self.newest_ms:
+            return False
+        place = record.topic, record.partition
+        return all(record.offset < self.consumed[taker].get(place, 0) for taker in takers)
+
+
 async def read_everything(addresses: Addresses) -> Reading:
     """Fold every topic of the running system up to its end of now."""
     ends = [topic_name(topic) for topic in ENDS]
     dead = {service: topic_name(f"dlq.{service}") for service in addresses.services}
     reading = Reading()
     async with reader(addresses.kafka, [*ends, *dead.values()]) as consumer:
-        consumed = await committed(addresses.kafka, topic_name("claims"))
+        consumed = {
+            service: await committed(addresses.kafka, topic_name(service))
+            for service in ("claims", "budget")
+        }
         wanted = await stretches(consumer, ends)
         await asyncio.sleep(GRACE_S)
         later = await stretches(consumer, ends)
@@ -96,13 +128,14 @@ async def read_everything(addresses: Addresses) -> Reading:
             held = await stretches(consumer, [topic])
             reading.dead_letters[service] = sum(part.end - part.start for part in held.values())
         _state_watermark(reading, wanted)
+        patience = await _patience(consumer, consumed, wanted, later)
         for topic in FOLD:
-            await _fold(consumer, _of(wanted, topic), reading, late=False)
+            await _fold(consumer, _of(wanted, topic), reading, patience)
         for topic in FOLD:
-            await _fold(consumer, _behind(wanted, later, topic), reading, late=True)
+            await _fold(consumer, _behind(wanted, later, topic), reading, None)
         async for page in records(consumer, _of(wanted, INTAKE)):
             for record in page:
-                seen = consumed.get((record.topic, record.partition), 0)
+                seen = consumed["claims"].get((record.topic, record.partition), 0)
                 _hear(reading, record, consumed=record.offset < seen)
     return reading
 
@@ -126,10 +159,32 @@ def _state_watermark(reading: Reading, wanted: Stretches) -> None:
             reading.from_the_start = False
 
 
+async def _patience(
+    consumer: AIOKafkaConsumer, consumed: Consumed, wanted: Stretches, later: Stretches
+) -> Patience:
+    """How long to wait for consequences; those of the oldest facts may be forgotten already."""
+    ends = [(each.end, later[part].end) for part, each in wanted.items()]
+    waiting_s = QUIET_S if all(end == after for end, after in ends) else RESTLESS_S
+    now_ms = int(time.time() * 1_000)
+    oldest = 0
+    for part, stretch in wanted.items():
+        if stretch.start and part.topic != topic_name(INTAKE):
+            oldest = max(oldest, await _first_moment(consumer, {part: stretch}) or now_ms)
+    return Patience(consumed, oldest, now_ms - waiting_s * 1_000)
+
+
+async def _first_moment(consumer: AIOKafkaConsumer, wanted: Stretches) -> int | None:
+    async for page in records(consumer, wanted):
+        for record in page:
+            return int(record.timestamp)
+    return None
+
+
 async def _fold(
-    consumer: AIOKafkaConsumer, wanted: Stretches, reading: Reading, *, late: bool
+    consumer: AIOKafkaConsumer, wanted: Stretches, reading: Reading, patience: Patience | None
 ) -> None:
-    stories = reading.stories
+    """Fold what one topic holds; without patience it lies behind the watermark."""
+    stories, late = reading.stories, patience is None
     async for page in records(consumer, wanted):
         for record in page:
             headers = dict(record.headers)
@@ -138,7 +193,8 @@ async def _fold(
                 continue
             try:
                 event_id = int(headers["ce_id"].replace(b"-", b""), 16)
-                fact = Fact(kind, event_id, orjson.loads(record.value), late)
+                due = patience is not None and patience.ended(kind, record)
+                fact = Fact(kind, event_id, orjson.loads(record.value), late, due)
                 moment = headers["ce_time"].decode("ascii").removesuffix("Z")
             except (KeyError, TypeError, ValueError) as problem:
                 stories.accuse("fact-readable", _position(record), f"{kind}: {problem!r}")

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from enum import IntFlag, auto
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 from pydantic_core import PydanticCustomError
 
 from contracts.values import Money
+from ledgerbus.story import Due, Entry, Refusal, Story
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,12 +25,16 @@ GIVEN_IDS: Final = frozenset({"entry_id", "match_id"})  # New whenever the same 
 
 
 class Fact(NamedTuple):
-    """One record of a topic; a `late` one lies behind the watermark and can only excuse others."""
+    """One record of a topic; a `late` one lies behind the watermark and can only excuse others.
+
+    Of a `due` one the consequences must be out: who listens to it has taken it long enough ago.
+    """
 
     kind: str
     event_id: int
     body: dict[str, Any]
     late: bool = False
+    due: bool = False
 
 
 class Violation(NamedTuple):
@@ -39,87 +43,6 @@ class Violation(NamedTuple):
     invariant: str
     subject: str
     detail: str
-
-
-class Heard(IntFlag):
-    """What an intake command said, compared with what became of it."""
-
-    NOTHING = 0
-    SAME_TOTAL = auto()
-    OTHER_TOTAL = auto()
-
-
-@dataclass(slots=True)
-class Entry:
-    """One journal entry, as posting.events and posting.entries tell it; `mark` is what it says."""
-
-    mark: int = 0
-    posted: int | None = None
-    recorded: int | None = None
-    turned_back: int | None = None
-    turned_back_recorded: int | None = None
-
-
-@dataclass(slots=True)
-class Story:
-    """One revision of one claim; every amount in minor units, from the event that said it."""
-
-    company: str = ""
-    currency: str = ""
-    key: str = ""
-    submitted: int | None = None
-    checked: int | None = None
-    asked: int | None = None
-    approved: int | None = None
-    rejected: int | None = None
-    reserved: int | None = None
-    refused: int | None = None
-    failed: int | None = None
-    withdrawn: int | None = None
-    settled: int | None = None
-    entries: dict[str, Entry] | None = None
-    turns: int = 0  # How often money turned from coming in to going back; equal facts are even.
-    paid: int = 0
-    paid_in_all: int = 0
-    paid_late: int = 0
-    late: frozenset[str] = frozenset()
-    heard: Heard = Heard.NOTHING
-
-    @property
-    def own_entries(self) -> list[tuple[str, Entry]]:
-        """The entries, each under the first of its ids."""
-        told = (self.entries or {}).items()
-        return list({id(entry): (entry_id, entry) for entry_id, entry in reversed(told)}.values())
-
-    @property
-    def live_entries(self) -> list[Entry]:
-        """Entries that stand: posted and not turned back."""
-        return [
-            entry
-            for _, entry in self.own_entries
-            if entry.posted is not None and entry.turned_back is None
-        ]
-
-    @property
-    def posted(self) -> int | None:
-        """What the standing entries owe, or None without any."""
-        entries = self.live_entries
-        return sum(entry.posted or 0 for entry in entries) if entries else None
-
-
-@dataclass(slots=True)
-class Refusal:
-    """An intake command that was refused; of several under one key, the last counts.
-
-    `totals` are those of all of them, so that each finds its answer; None is one nobody could read.
-    """
-
-    company: str
-    currency: str
-    total: int | None
-    codes: tuple[str, ...]
-    totals: frozenset[int | None] = frozenset()
-    heard: Heard = Heard.NOTHING
 
 
 @dataclass(slots=True)
@@ -205,7 +128,7 @@ def minor(stories: Stories, name: str, story: Story, amount: dict[str, str]) -> 
     return known if known == money.minor and known is not None else money.minor
 
 
-def _once(attribute: str) -> Callable[[Stories, Fact], None]:
+def _once(attribute: str, due: Due = Due.NOTHING) -> Callable[[Stories, Fact], None]:
     """A teller for a fact that may be said once per claim revision."""
 
     def tell(stories: Stories, fact: Fact) -> None:
@@ -213,6 +136,7 @@ def _once(attribute: str) -> Callable[[Stories, Fact], None]:
         if fact.late:
             story.late |= {attribute}
             return
+        story.mark(due, reached=fact.due)
         if stories.repeated(fact):
             return
         _same_company(stories, name, story, fact)
@@ -228,12 +152,22 @@ def _latest(attribute: str) -> Callable[[Stories, Fact], None]:
     """A teller for a fact that may be said again; the last counts."""
 
     def tell(stories: Stories, fact: Fact) -> None:
-        if not fact.late:
-            name, story = stories.of(fact.body)
-            _same_company(stories, name, story, fact)
-            setattr(story, attribute, minor(stories, name, story, fact.body["total"]))
+        name, story = stories.of(fact.body)
+        if fact.late:
+            story.late |= {attribute}
+            return
+        _same_company(stories, name, story, fact)
+        setattr(story, attribute, minor(stories, name, story, fact.body["total"]))
 
     return tell
+
+
+_let_go, _given_back = _latest("let_go"), _latest("given_back")
+
+
+def _released(stories: Stories, fact: Fact) -> None:
+    teller = _given_back if fact.body["was"] == "spent" else _let_go
+    teller(stories, fact)
 
 
 def _same_company(stories: Stories, name: str, story: Story, fact: Fact) -> None:
@@ -297,6 +231,7 @@ def _entry_posted(stories: Stories, fact: Fact) -> None:
         story.late |= {entry_id}
         return
     _same_company(stories, name, story, fact)
+    story.mark(Due.POSTED, reached=fact.due)
     mark = mark_of(fact)
     for known in (story.entries or {}).values():
         if known.mark == mark and story.entries is not None:
@@ -312,6 +247,7 @@ def _entry_reversed(stories: Stories, fact: Fact) -> None:
     if fact.late:
         story.late |= {f"turned {fact.body['reverses']}"}
         return
+    story.mark(Due.TURNED_BACK, reached=fact.due)
     amount = minor(stories, name, story, fact.body["total"])
     _entry(story, fact.body["reverses"]).turned_back = amount
 
@@ -347,6 +283,7 @@ def _payment(attribute: str, sign: int) -> Callable[[Stories, Fact], None]:
         if fact.late:
             story.paid_late += max(sign, 0) * amount
             return
+        story.mark(Due.PAID, reached=fact.due)
         story.turns += story.turns % 2 != (sign < 0)  # Money may come again after it went back.
         if stories.repeated(fact, story.turns):
             return
@@ -367,7 +304,7 @@ def _payment(attribute: str, sign: int) -> Callable[[Stories, Fact], None]:
 _TELLERS: Final[dict[str, Callable[[Stories, Fact], None]]] = {
     "claims.claim-submitted.v1": _submitted,
     "claims.claim-refused.v1": _refused_at_intake,
-    "claims.claim-withdrawn.v1": _once("withdrawn"),
+    "claims.claim-withdrawn.v1": _once("withdrawn", Due.WITHDRAWN),
     "claims.claim-settled.v1": _latest("settled"),
     "budget.funds-checked.v1": _latest("checked"),
     "approval.step-opened.v1": _latest("asked"),
@@ -375,8 +312,10 @@ _TELLERS: Final[dict[str, Callable[[Stories, Fact], None]]] = {
     "approval.claim-rejected.v1": _once("rejected"),
     "budget.funds-reserved.v1": _once("reserved"),
     "budget.funds-refused.v1": _once("refused"),
+    "budget.funds-spent.v1": _latest("spent"),
+    "budget.funds-released.v1": _released,
     "posting.entry-posted.v1": _entry_posted,
-    "posting.entry-failed.v1": _once("failed"),
+    "posting.entry-failed.v1": _once("failed", Due.FAILED),
     "posting.entry-reversed.v1": _entry_reversed,
     "posting.journal-entry-recorded.v1": _entry_recorded,
     "reconcile.payment-matched.v1": _payment("paid", 1),

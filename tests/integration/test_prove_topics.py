@@ -60,6 +60,17 @@ class Broker:
         headers.append(("ce_time", now().isoformat().encode()))
         await self.producer.send_and_wait(self.prefix + topic, body, key=b"k", headers=headers)
 
+    async def taken(self, service: str, *topics: str) -> None:
+        """Let a service have taken all that is on the topics by now."""
+        names = [self.prefix + topic for topic in topics]
+        async with reader(self.where.kafka, names) as whole:
+            ends = {part: there.end for part, there in (await stretches(whole, names)).items()}
+        group = AIOKafkaConsumer(bootstrap_servers=self.where.kafka, group_id=self.prefix + service)
+        group.assign(list(ends))
+        await group.start()
+        await group.commit(ends)
+        await group.stop()
+
 
 @pytest.fixture
 async def broker(
@@ -175,20 +186,30 @@ async def test_a_command_consumed_long_ago_and_never_answered_is_lost(
 ) -> None:
     monkeypatch.setattr(reading_module, "ANSWER_S", -1)
     await broker.say(a_command(Tale("K-1")))
-    topic = f"{broker.prefix}claims.intake"
-    async with reader(broker.where.kafka, [topic]) as whole:
-        ends = {part: there.end for part, there in (await stretches(whole, [topic])).items()}
-    claims = AIOKafkaConsumer(
-        bootstrap_servers=broker.where.kafka, group_id=f"{broker.prefix}claims"
-    )
-    claims.assign(list(ends))
-    await claims.start()
-    await claims.commit(ends)
-    await claims.stop()
+    await broker.taken("claims", "claims.intake")
     reading = await read_everything(broker.where)
     assert [(each.key, each.lost) for each in reading.unanswered] == [("K-1", True)]
     (violation,) = Proof(reading, prove(reading.stories), {}).violations
     assert violation["invariant"] == "answered"
+
+
+async def test_a_consequence_is_missed_once_its_cause_was_taken_long_enough_ago(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tale = Tale()
+    await broker.say(*tale.until_posted())
+
+    async def missed() -> list[tuple[str, str]]:
+        table = prove((await read_everything(broker.where)).stories)
+        return [(each.invariant, each.subject) for each in table.violations]
+
+    monkeypatch.setattr(reading_module, "QUIET_S", -1)
+    await broker.taken("claims", "posting.events")
+    assert await missed() == []
+    await broker.taken("budget", "posting.events")
+    assert await missed() == [("spent-after-posted", tale.name)]
+    monkeypatch.setattr(reading_module, "QUIET_S", 60)
+    assert await missed() == []
 
 
 async def test_a_service_that_cannot_be_asked_is_named_and_the_table_stands(broker: Broker) -> None:
