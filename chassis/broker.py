@@ -50,6 +50,7 @@ class Intake:
                 await asyncio.sleep(RETRY_S)
             else:
                 self._broker = broker
+                self.consumer.guard()
                 return
 
     def _subscribe(self) -> KafkaBroker:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from aiokafka import ConsumerRebalanceListener, TopicPartition
+from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from opentelemetry import trace
 from opentelemetry.trace import StatusCode
@@ -18,14 +20,26 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_r
 from chassis import metrics, telemetry
 from chassis.errors import Fenced, Halted, code_of, is_outage
 from chassis.handlers import Handlers, Incoming, UnreadableRecord, stages
-from chassis.inbox import admit, blocked_keys, bury, fence, park, stored_offsets
+from chassis.inbox import (
+    admit,
+    blocked_keys,
+    blocks_key,
+    bury,
+    fence,
+    park,
+    parked_heads,
+    stored_offsets,
+    unpark,
+)
+from chassis.polling import Polls
+from contracts.codec import Unreadable
 from contracts.envelope import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from uuid import UUID
 
-    from aiokafka import AIOKafkaConsumer, ConsumerRecord
+    from aiokafka import AIOKafkaConsumer
 
     from chassis.db import Database, Tx
 
@@ -49,6 +63,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
         self._carried = 0  # … and all that are committed, dead letters included.
         self.find_client: Callable[[], AIOKafkaConsumer | None] = lambda: None
         self.joined = False
+        self.polls: Polls | None = None
         self.halted = ""
 
     @property
@@ -60,6 +75,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
         """Wait for the batch in flight before giving partitions away."""
         async with self._gate:
             self._known.clear()
+            self.joined = False
 
     async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
         """Read on where the database says, whatever the group's committed offsets are."""
@@ -67,17 +83,33 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
         async for attempt in _patiently():
             with attempt:
                 await self._rewind(list(assigned))
-        self.joined = True
 
     async def _rewind(self, partitions: list[TopicPartition]) -> None:
         client = self.client
-        if client is None or not partitions:
+        if client is None:
             return
-        offsets = await stored_offsets(self._database, partitions)
-        for partition, offset in offsets.items():
-            client.seek(partition, offset)
-        self._known.update(offsets)
-        self._sought.update(offsets)
+        if partitions:
+            offsets = await stored_offsets(self._database, partitions)
+            self._halt_if_deleted(offsets, await client.beginning_offsets(partitions))
+            for partition, offset in offsets.items():
+                client.seek(partition, offset)
+            self._known.update(offsets)
+            self._sought.update(offsets)
+        self.joined = True
+
+    def _halt_if_deleted(
+        self, stored: dict[TopicPartition, int], begins: dict[TopicPartition, int]
+    ) -> None:
+        """Stop where retention deleted records before they were read: a person must know."""
+        for partition, offset in stored.items():
+            if 0 < offset < begins[partition]:
+                gone = begins[partition] - offset
+                self._halt(f"{gone} records of {partition} were deleted before they were read")
+
+    def _halt(self, reason: str) -> None:
+        self.halted = reason
+        metrics.HALTED.set(1)
+        log.critical("consumer halted", reason=reason)
 
     async def consume(self, records: Sequence[ConsumerRecord[bytes | None, bytes | None]]) -> None:
         """Take one poll's records; on return their effect is committed, or they come again."""
@@ -93,9 +125,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
                 with trace.use_span(batch, end_on_exit=True, record_exception=False):
                     await self._carry(records, batch)
             except Halted as problem:
-                self.halted = str(problem)
-                metrics.HALTED.set(1)
-                log.critical("consumer halted", reason=self.halted)
+                self._halt(str(problem))
                 await self._rewind_all()
             except Exception as problem:  # noqa: BLE001 - the one place where the unforeseen ends
                 metrics.FENCED.inc() if isinstance(problem, Fenced) else metrics.RETRIES.inc()
@@ -103,6 +133,23 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
                 await self._rewind_all()
             metrics.BATCH_RECORDS.observe(len(records))
             metrics.BATCH_SECONDS.observe(time.perf_counter() - started)
+
+    def guard(self) -> None:
+        """Let no record stop the polls of the consumer behind the subscriber."""
+        client = self.client
+        if client is not None:
+            self.polls = Polls(client, self._rewind_all, self._leave_behind)
+            client.getmany = self.polls.getmany
+
+    async def _leave_behind(self, partition: TopicPartition) -> None:
+        """Make a dead letter of the record a partition stands at, which nobody here can unpack."""
+        record = ConsumerRecord(
+            partition.topic, partition.partition, self._known[partition], 0, 0, None, None, None,
+            0, 0, (),
+        )  # fmt: skip
+        problem = Unreadable("HEADER", "a header's name is not UTF-8; the bytes stay on the topic")
+        async with self._gate:
+            await self._transact([record], [Incoming(record, "", problem=problem)], problem)
 
     async def _rewind_all(self) -> None:
         """Read again from the stored offsets; until that works, all batches are given back."""
@@ -179,14 +226,17 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
             if isinstance(problem, Fenced) or is_outage(problem):
                 raise
             if len(records) == 1:
-                self._count_defect()
+                self._count_defect(problem)
                 await self._transact(records, incoming, problem)
                 return
             middle = len(records) // 2
             await self._process(records[:middle], incoming[:middle])
             await self._process(records[middle:], incoming[middle:])
 
-    def _count_defect(self) -> None:
+    def _count_defect(self, problem: BaseException) -> None:
+        """Count failures nobody has foreseen; a coded one is about the record, not about us."""
+        if code_of(problem) != "HANDLER_DEFECT":
+            return
         self._defects += 1
         if self._defects >= BREAKER_MIN and self._defects * 2 > self._carried:
             msg = f"{self._defects} of the first {self._carried} records of a batch failed"
@@ -218,19 +268,67 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
             for item in items:
                 await self._bury(tx, item, defect)
             return
-        readable = [item for item in items if item.event and not item.problem]
-        blocked = await blocked_keys(tx, readable)
-        if blocked:
-            await park(tx, [item for item in readable if item.key in blocked])
-            readable = [item for item in readable if item.key not in blocked]
+        readable = await self._park_blocked(tx, items)
         if readable:
-            fresh = await admit(tx, readable)
-            for stage in stages(fresh):
-                for kind, group in stage.items():
-                    await self._handlers.by_kind[kind]([item.event for item in group], tx)
-            for kind in (item.kind for item in fresh):
-                metrics.HANDLED.labels(kind).inc()
+            await self._dispatch(tx, readable)
         await self._answer_unreadable(tx, [item for item in items if item.problem])
+
+    async def _dispatch(self, tx: Tx, readable: Sequence[Incoming]) -> None:
+        """Hand what is fresh to the handlers, kind by kind, no key overtaking itself."""
+        fresh = await admit(tx, readable)
+        for stage in stages(fresh):
+            for kind, group in stage.items():
+                await self._handlers.by_kind[kind]([item.event for item in group], tx)
+        tx.after_commit(partial(_count_handled, fresh))
+
+    async def release_parked(self) -> int:
+        """Handle the oldest parked event of each key whose dead letters are settled; how many."""
+        heads = await parked_heads(self._database)
+        for record in heads:
+            batch = telemetry.start_batch(self._database.service, 1)
+            with trace.use_span(batch, end_on_exit=True):
+                await self._release(record, self._read(record, batch), None)
+        return len(heads)
+
+    async def _release(
+        self, record: Any, item: Incoming | None, defect: BaseException | None
+    ) -> None:
+        try:
+            async with self._database.transaction() as tx:
+                if not await unpark(tx, record) or item is None:
+                    return
+                if defect is not None:
+                    await self._bury(tx, item, defect)
+                elif item.event and not item.problem:
+                    await self._dispatch(tx, [item])
+                await self._answer_unreadable(tx, [item] if item.problem else [])
+        except Exception as problem:
+            if is_outage(problem) or defect is not None:
+                raise
+            await self._release(record, item, problem)
+        finally:
+            if item and item.span:
+                item.span.end()
+
+    async def _park_blocked(self, tx: Tx, items: Sequence[Incoming]) -> list[Incoming]:
+        """The readable events that may be handled; what follows a dead letter of its key waits."""
+        blocked = await blocked_keys(tx, items)
+        waiting: list[Incoming] = []
+        readable: list[Incoming] = []
+        for item in items:
+            if item.problem:
+                if not self._answers(item) and blocks_key(item, item.problem.code):
+                    blocked.add(item.record.key)
+            elif item.key in blocked:
+                waiting.append(item)
+            else:
+                readable.append(item)
+        if waiting:
+            await park(tx, waiting)
+        return readable
+
+    def _answers(self, item: Incoming) -> bool:
+        return item.record.topic.removeprefix(self._prefix) in self._handlers.by_topic
 
     async def _bury(self, tx: Tx, item: Incoming, defect: BaseException) -> None:
         detail = str(getattr(defect, "detail", "") or f"{type(defect).__name__}: {defect}")
@@ -258,7 +356,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
                 continue
             if answer is None or problem.code == "ID_COLLISION":
                 await self._bury(tx, item, problem)
-            else:
+            if answer is not None:
                 await answer([_unreadable(item, topic, problem, tx.new_id())], tx)
 
     async def _commit(self, ends: dict[TopicPartition, int]) -> None:
@@ -270,6 +368,11 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
         except (IllegalStateError, CommitFailedError, KafkaError) as problem:
             metrics.COMMITS_LOST.inc()
             log.info("offset commit skipped", error=repr(problem))
+
+
+def _count_handled(items: Sequence[Incoming]) -> None:
+    for kind, count in Counter(item.kind for item in items).items():
+        metrics.HANDLED.labels(kind).inc(count)
 
 
 def _patiently() -> AsyncRetrying:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Row = asyncpg.Record
 STATEMENT_TIMEOUT_S: Final = 60  # Longer than any batch; a query beyond it hangs.
+ACQUIRE_S: Final = 30  # A pool that is empty for longer is held by something that hangs.
 LOCK_TIMEOUT_S: Final = 20  # Shorter than the statement's, so that the cause is named.
 
 
@@ -67,6 +68,16 @@ class Tx(Reader):
         self._source = source
         self.topic_prefix = topic_prefix
         self._said: list[OutboxRow] = []
+        self._then: list[Callable[[], None]] = []
+
+    def after_commit(self, act: Callable[[], None]) -> None:
+        """Do something (count, mostly) once this transaction has committed; not if it does not."""
+        self._then.append(act)
+
+    def committed(self) -> None:
+        """Do what waited for the commit."""
+        for act in self._then:
+            act()
 
     async def execute(self, sql: str, *args: object) -> str:
         """Run a statement; returns the command tag."""
@@ -114,7 +125,7 @@ class Tx(Reader):
         self._said.append(
             OutboxRow.of(self.topic_prefix + fact.topic, key.encode(), headers_of(meta), payload)
         )
-        metrics.EMITTED.labels(fact.kind).inc()
+        self.after_commit(metrics.EMITTED.labels(fact.kind).inc)
         return meta.cause
 
     def send_raw(self, row: OutboxRow) -> None:
@@ -173,7 +184,7 @@ class Database:
     async def transaction(self) -> AsyncIterator[Tx]:
         """One read-committed transaction; its outbox rows are written just before it commits."""
         pool = await self.pool()
-        async with pool.acquire() as connection:
+        async with pool.acquire(timeout=ACQUIRE_S) as connection:
             async with connection.transaction():
                 tx = Tx(
                     connection,
@@ -185,6 +196,7 @@ class Database:
                 said = await tx.flush()
                 if said and self.notify_others:
                     await connection.execute("SELECT pg_notify('outbox', '')")
+            tx.committed()
             if said:
                 self.on_said()
 
@@ -192,7 +204,7 @@ class Database:
     async def reader(self) -> AsyncIterator[Reader]:
         """A connection for questions, each seeing what has committed before it."""
         pool = await self.pool()
-        async with pool.acquire() as connection:
+        async with pool.acquire(timeout=ACQUIRE_S) as connection:
             yield Reader(connection)
 
     async def close(self) -> None:

@@ -52,7 +52,8 @@ async def _once(
 ) -> Response:
     database: Database = request.app.state.database
     key = _key_of(request)
-    digest = hashlib.sha256(await _body_of(request)).digest()
+    asked = f"{request.url.path}?{request.url.query}\n".encode()
+    digest = hashlib.sha256(asked + await _body_of(request)).digest()
     async with database.transaction() as tx:
         first = await _claim(tx, key, route)
         if first is not None:
@@ -73,13 +74,12 @@ def _key_of(request: Request) -> str:
 
 
 async def _body_of(request: Request) -> bytes:
-    announced = request.headers.get("Content-Length", "0")
-    if not announced.isdigit() or int(announced) > BODY_MAX:
+    announced = request.headers.get("Content-Length", "")
+    if not announced.isdecimal():
+        raise Problem(411, "LENGTH_REQUIRED", "send a Content-Length header with this request")
+    if int(announced) > BODY_MAX:
         raise Problem(413, "TOO_LARGE", f"at most {BODY_MAX} bytes are read")
-    body = await request.body()
-    if len(body) > BODY_MAX:
-        raise Problem(413, "TOO_LARGE", f"at most {BODY_MAX} bytes are read")
-    return body
+    return await request.body()
 
 
 async def _claim(tx: Tx, key: str, route: str) -> Row | None:

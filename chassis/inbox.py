@@ -6,10 +6,12 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Final
 
+from aiokafka import ConsumerRecord
+
 from chassis import metrics
 from chassis.errors import Fenced
-from chassis.outbox import OutboxRow, pack
-from contracts.codec import Unreadable
+from chassis.outbox import OutboxRow, pack, unpack
+from contracts.codec import MAX_BYTES, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from chassis.handlers import Incoming
 
 DETAIL_CHARS: Final = 1_000
+RELEASE_MAX: Final = 500
 
 
 async def stored_offsets(
@@ -75,8 +78,8 @@ async def admit(tx: Tx, batch: Sequence[Incoming]) -> list[Incoming]:
     digests = [digest_of(incoming.record.value) for incoming in batch if incoming.event]
     rows = await tx.fetch(
         "INSERT INTO inbox (event_id, digest) "
-        "SELECT DISTINCT ON (i) i, d FROM unnest($1::uuid[], $2::bigint[]) AS n (i, d) "
-        "ORDER BY i ON CONFLICT DO NOTHING RETURNING event_id",
+        "SELECT DISTINCT ON (i) i, d FROM unnest($1::uuid[], $2::bigint[]) WITH ORDINALITY "
+        "AS n (i, d, o) ORDER BY i, o ON CONFLICT DO NOTHING RETURNING event_id",
         ids,
         digests,
     )
@@ -108,10 +111,11 @@ async def _judge_repeats(tx: Tx, repeated: Sequence[Incoming]) -> None:
 
 
 async def blocked_keys(tx: Tx, batch: Sequence[Incoming]) -> set[bytes]:
-    """The keys in this batch that wait behind an open dead letter."""
+    """The keys in this batch that wait: behind an open dead letter, or behind parked events."""
     rows = await tx.fetch(
-        "SELECT DISTINCT key FROM dead_letters "
-        "WHERE blocks_key AND state = 'open' AND key = ANY($1::bytea[])",
+        "SELECT key FROM dead_letters "
+        "WHERE blocks_key AND state = 'open' AND key = ANY($1::bytea[]) "
+        "UNION SELECT key FROM parked WHERE key = ANY($1::bytea[])",
         list({incoming.key for incoming in batch if incoming.key is not None}),
     )
     return {row["key"] for row in rows}
@@ -132,7 +136,42 @@ async def park(tx: Tx, batch: Sequence[Incoming]) -> None:
         [pack(record.headers) for record in records],
         [record.value for record in records],
     )
-    metrics.PARKED.inc(len(records))
+    tx.after_commit(lambda: metrics.PARKED.inc(len(records)))
+
+
+async def parked_heads(database: Database) -> list[ConsumerRecord[bytes | None, bytes | None]]:
+    """The oldest parked record of each key that no open dead letter holds up any more."""
+    async with database.reader() as reader:
+        rows = await reader.fetch(
+            'SELECT DISTINCT ON (p.key) p.topic, p.partition, p."offset", p.key, p.headers, '
+            "p.value FROM parked p WHERE NOT EXISTS (SELECT 1 FROM dead_letters d "
+            "WHERE d.key = p.key AND d.blocks_key AND d.state = 'open') "
+            'ORDER BY p.key, p.parked_at, p.topic, p.partition, p."offset" LIMIT $1',
+            RELEASE_MAX,
+        )
+    return [
+        ConsumerRecord(
+            row["topic"], row["partition"], row["offset"], 0, 0, row["key"], row["value"], None,
+            0, 0, tuple(unpack(row["headers"])),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+async def unpark(tx: Tx, record: ConsumerRecord[bytes | None, bytes | None]) -> bool:
+    """Take a record out of the parking place; False if another replica has done so."""
+    tag = await tx.execute(
+        'DELETE FROM parked WHERE topic = $1 AND partition = $2 AND "offset" = $3',
+        record.topic,
+        record.partition,
+        record.offset,
+    )
+    return tag == "DELETE 1"
+
+
+def blocks_key(incoming: Incoming, code: str) -> bool:
+    """Whether later events of the record's key must wait for this dead letter to be settled."""
+    return incoming.record.key is not None and code not in _HARMLESS
 
 
 async def bury(
@@ -141,7 +180,6 @@ async def bury(
     """Turn a record into a dead letter: catalogued, published on dlq.<service>, key blocked."""
     record = incoming.record
     detail = detail.encode("utf-8", "replace").decode().replace("\x00", "")[:DETAIL_CHARS]
-    blocks = record.key is not None and code not in _HARMLESS
     await tx.execute(
         'INSERT INTO dead_letters (id, topic, partition, "offset", key, headers, value, kind, '
         "code, detail, handler, blocks_key) "
@@ -157,7 +195,7 @@ async def bury(
         code,
         detail,
         handler,
-        blocks,
+        blocks_key(incoming, code),
     )
     headers = {
         "dlq-original-topic": record.topic,
@@ -172,9 +210,13 @@ async def bury(
     }
     own = [(name, text.encode()) for name, text in headers.items()]
     topic = f"{tx.topic_prefix}dlq.{service}"
-    value = b"" if record.key is None and record.value is None else record.value  # Kafka needs one.
-    tx.send_raw(OutboxRow.of(topic, record.key, [*own, *record.headers], value))
-    metrics.DEAD_LETTERS.labels(code).inc()
+    size = len(record.value or b"") + sum(len(name) + len(v or b"") for name, v in record.headers)
+    if size > MAX_BYTES:  # With our headers it may be more than a broker takes; the table has all.
+        tx.send_raw(OutboxRow.of(topic, record.key, [*own, ("dlq-bytes-left-out", b"true")], b""))
+    else:
+        value = record.value if record.key is not None else record.value or b""  # Kafka needs one.
+        tx.send_raw(OutboxRow.of(topic, record.key, [*own, *record.headers], value))
+    tx.after_commit(lambda: metrics.DEAD_LETTERS.labels(code).inc())
 
 
 # The story of the key is complete without these: what they say was said before, or says nothing.

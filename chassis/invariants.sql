@@ -2,7 +2,7 @@
 SELECT 'outbox/' || id AS subject, 'waiting since ' || created_at AS detail
 FROM outbox WHERE created_at < now() - interval '5 minutes' ORDER BY id LIMIT 100;
 
--- invariant: dead-letters-are-settled: every dead letter was replayed or discarded by a person.
+-- invariant: blocked-keys-are-freed: every dead letter that holds up its key was settled by a person.
 SELECT topic || '/' || partition || '@' || "offset" AS subject, code || ': ' || detail AS detail
 FROM dead_letters WHERE state = 'open' AND blocks_key ORDER BY failed_at LIMIT 100;
 

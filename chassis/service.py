@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
@@ -15,6 +16,7 @@ import uvloop
 from chassis import metrics, telemetry
 from chassis.broker import Intake
 from chassis.db import Database
+from chassis.errors import is_outage
 from chassis.http import build
 from chassis.invariants import Invariants
 from chassis.jobs import Jobs, run_job
@@ -28,11 +30,13 @@ if TYPE_CHECKING:
 
     from fastapi import APIRouter, FastAPI
 
+    from chassis.consume import Consumer
     from chassis.handlers import Handlers
 
 log = structlog.get_logger()
 
 RETRY_S: Final = 1.0
+SILENT_S: Final = 30  # A batch takes seconds; no poll for longer means it cannot go on.
 DRAIN_S: Final = (
     10.0  # For the relay to publish what is committed; what is left waits in the table.
 )
@@ -58,6 +62,7 @@ class Service:
         self._jobs = jobs
         self._stopping = asyncio.Event()
         self._migrated = False
+        self._trouble = "starting"
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -66,14 +71,18 @@ class Service:
             try:
                 await migrate(self.database, self.package)
                 self._migrated = True
-            except Exception as problem:  # noqa: BLE001 - reported by /health/ready until it works
-                log.warning("PostgreSQL does not answer yet", error=repr(problem))
+                self._trouble = ""
+            except Exception as problem:  # noqa: BLE001 - /health/ready says it until it works
+                away = is_outage(problem) or is_outage(problem.__cause__ or problem)
+                self._trouble = "waiting for PostgreSQL" if away else f"cannot migrate: {problem}"
+                (log.warning if away else log.error)(self._trouble, error=repr(problem))
                 await asyncio.sleep(RETRY_S)
         self._tasks.append(asyncio.create_task(self.relay.run()))
         upkeep = Jobs()
         upkeep.every(seconds=self.settings.invariants_every_s)(self._ask_invariants)
         upkeep.every(seconds=600)(sweep)
         upkeep.every(seconds=5)(measure_outbox)
+        upkeep.every(seconds=5)(self._release_parked)
         for seconds, job in [*self._jobs.table, *upkeep.table]:
             task = run_job(self.database, job, seconds, self._stopping)
             self._tasks.append(asyncio.create_task(task))
@@ -87,6 +96,10 @@ class Service:
         async with database.reader() as reader:
             for violation in (await self.invariants.ask(reader))["violations"]:
                 log.error("invariant violated", **violation)
+
+    async def _release_parked(self, _: Database) -> None:
+        while await self.intake.consumer.release_parked():
+            pass
 
     async def stop(self) -> None:
         """Finish the batch, drain the relay, close the pool; each step is bounded."""
@@ -104,10 +117,22 @@ class Service:
         """What keeps the service from being ready; an empty text means well."""
         consumer = self.intake.consumer
         return {
-            "migrations": "" if self._migrated else "waiting for PostgreSQL",
+            "start": self._trouble,
+            "kafka": await self._check_kafka(),
             "database": await self._check_database() if self._migrated else "",
-            "consumers": consumer.halted or ("" if consumer.joined else "joining the group"),
+            "consumers": consumer.halted or _check_polls(consumer),
         }
+
+    async def _check_kafka(self) -> str:
+        """Whether a broker listens; the client library would go on trying without a word."""
+        servers = self.settings.kafka_bootstrap_servers.split(",")
+        for host, _, port in (server.strip().rpartition(":") for server in servers):
+            with suppress(OSError, TimeoutError):
+                async with asyncio.timeout(1):
+                    _, writer = await asyncio.open_connection(host, int(port))
+                writer.close()
+                return ""
+        return "does not answer"
 
     async def _check_database(self) -> str:
         try:
@@ -122,18 +147,25 @@ class Service:
         return f"the outbox has not moved for {age} s" if stuck else ""
 
 
+def _check_polls(consumer: Consumer) -> str:
+    if not consumer.joined or consumer.polls is None:
+        return "joining the group"
+    silent = time.monotonic() - consumer.polls.polled_at
+    return f"no poll for {silent:.0f} s" if silent > SILENT_S else ""
+
+
 def application(service: Service, routes: APIRouter) -> FastAPI:
     """The service as an ASGI application whose lifespan starts and stops the machinery."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         starting = asyncio.create_task(service.start())
+        starting.add_done_callback(_report)
         try:
             yield
         finally:
             starting.cancel()
-            with suppress(asyncio.CancelledError):
-                await starting
+            await asyncio.wait([starting])
             await service.stop()
             telemetry.stop()
 
@@ -145,6 +177,11 @@ def application(service: Service, routes: APIRouter) -> FastAPI:
         checks=service.checks,
         lifespan=lifespan,
     )
+
+
+def _report(starting: asyncio.Task[None]) -> None:
+    if not starting.cancelled() and (problem := starting.exception()):
+        log.critical("service could not start", exc_info=problem)
 
 
 def run(package: str, handlers: Handlers, routes: APIRouter, jobs: Jobs) -> None:

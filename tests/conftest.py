@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
+import structlog
 
 from chassis.db import Database
 from chassis.migrate import migrate
@@ -16,6 +17,15 @@ from deploy.topics import load_plan
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+# As services log; structlog's default paints tracebacks with every local, which takes seconds.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.processors.format_exc_info,
+        structlog.processors.KeyValueRenderer(key_order=["event"]),
+    ]
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 

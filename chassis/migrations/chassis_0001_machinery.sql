@@ -56,6 +56,8 @@ CREATE TABLE parked (
     PRIMARY KEY (topic, partition, "offset")
 );
 
+CREATE INDEX parked_keys ON parked (key);
+
 CREATE TABLE idempotency_keys (
     key text NOT NULL,
     route text NOT NULL,

@@ -231,6 +231,8 @@ CREATE INDEX dead_letters_blocking ON public.dead_letters USING btree (key) WHER
 
 CREATE UNIQUE INDEX one_open_step_per_case ON public.tasks USING btree (claim_id, revision) WHERE (state = 'open'::text);
 
+CREATE INDEX parked_keys ON public.parked USING btree (key);
+
 CREATE INDEX tasks_open ON public.tasks USING btree (company, task_id) WHERE (state = 'open'::text);
 
 CREATE TRIGGER nobody_approves_their_own_claim BEFORE INSERT OR UPDATE ON public.approvers FOR EACH ROW EXECUTE FUNCTION public.refuse_self_approval();

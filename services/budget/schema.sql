@@ -183,6 +183,8 @@ CREATE INDEX cases_waiting ON public.cases USING btree (company) WHERE (cause_id
 
 CREATE INDEX dead_letters_blocking ON public.dead_letters USING btree (key) WHERE (blocks_key AND (state = 'open'::text));
 
+CREATE INDEX parked_keys ON public.parked USING btree (key);
+
 ALTER TABLE ONLY public.budgets
     ADD CONSTRAINT budgets_company_fkey FOREIGN KEY (company) REFERENCES public.companies(company);
 

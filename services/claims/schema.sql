@@ -223,3 +223,5 @@ CREATE INDEX claims_of_employee ON public.claims USING btree (company, employee,
 CREATE INDEX dead_letters_blocking ON public.dead_letters USING btree (key) WHERE (blocks_key AND (state = 'open'::text));
 
 CREATE INDEX held_claims ON public.held USING btree (claim_id);
+
+CREATE INDEX parked_keys ON public.parked USING btree (key);

@@ -47,7 +47,7 @@ CREATE TABLE public.cases (
     tracestate text,
     claim bytea,
     CONSTRAINT cases_check CHECK (((claim IS NULL) OR (stage = ANY (ARRAY['waiting'::text, 'blocked'::text])))),
-    CONSTRAINT cases_stage_check CHECK ((stage = ANY (ARRAY['waiting'::text, 'blocked'::text, 'intended'::text, 'recalled'::text, 'posted'::text, 'failed'::text, 'reversing'::text, 'reversed'::text, 'withdrawn'::text])))
+    CONSTRAINT cases_stage_check CHECK ((stage = ANY (ARRAY['waiting'::text, 'blocked'::text, 'intended'::text, 'recalled'::text, 'posted'::text, 'failed'::text, 'reversing'::text, 'reversed'::text, 'withdrawn'::text, 'refused'::text])))
 )
 WITH (fillfactor='85');
 
@@ -275,6 +275,8 @@ CREATE UNIQUE INDEX entries_numbered ON public.entries USING btree (company, fis
 CREATE UNIQUE INDEX entries_once ON public.entries USING btree (claim_id, revision, kind);
 
 CREATE INDEX intents_due ON public.intents USING btree (due_at) WHERE (state = ANY (ARRAY['intended'::text, 'calling'::text, 'unknown'::text]));
+
+CREATE INDEX parked_keys ON public.parked USING btree (key);
 
 CREATE TRIGGER entries_are_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.entries FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 

@@ -343,6 +343,8 @@ CREATE INDEX lines_waiting ON public.lines USING btree (company, currency, amoun
 
 CREATE INDEX mentions_by_reference ON public.mentions USING btree (company, reference_key);
 
+CREATE INDEX parked_keys ON public.parked USING btree (key);
+
 CREATE INDEX parties_by_name ON public.parties USING btree (company, name_key) WHERE (name_key <> ''::text);
 
 CREATE UNIQUE INDEX statements_once ON public.statements USING btree (account, reference, closed_on) WHERE (state <> 'quarantined'::text);

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiokafka import TopicPartition
@@ -10,7 +10,15 @@ from aiokafka import TopicPartition
 from chassis.consume import BREAKER_MIN, Consumer
 from chassis.inbox import stored_offsets
 from tests.support import given, said
-from tests.support.toy import POISONED, TOY_SQL, a_release, raw_record, record_of, toy_handlers
+from tests.support.toy import (
+    BROKEN,
+    POISONED,
+    TOY_SQL,
+    a_release,
+    raw_record,
+    record_of,
+    toy_handlers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -26,9 +34,15 @@ class Assigned:
     def __init__(self) -> None:
         self.sought: dict[TopicPartition, int] = {}
         self.committed: dict[TopicPartition, int] = {}
+        self.begin = 0
 
     def assignment(self) -> set[TopicPartition]:
         return {PARTITION}
+
+    async def beginning_offsets(
+        self, partitions: list[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, self.begin)
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self.sought[partition] = offset
@@ -165,10 +179,123 @@ async def test_a_dead_letter_keeps_every_byte(database: Database) -> None:
 
 async def test_the_breaker_halts_before_it_buries_a_topic(database: Database) -> None:
     consumer, _ = await a_consumer(database)
-    batch = [record_of(a_release(f"k{i}", because=POISONED), offset=i) for i in range(50)]
+    batch = [record_of(a_release(f"k{i}", because=BROKEN), offset=i) for i in range(50)]
     await consumer.consume(batch)
     assert consumer.halted
     assert len(await dead(database)) < BREAKER_MIN
+
+
+async def test_many_records_that_are_themselves_at_fault_halt_nothing(database: Database) -> None:
+    consumer, _ = await a_consumer(database)
+    batch = [record_of(a_release(f"k{i}", because=POISONED), offset=i) for i in range(50)]
+    await consumer.consume([*batch, record_of(a_release("good"), offset=50)])
+    assert not consumer.halted
+    assert len(await dead(database)) == 50
+    assert len(await notes(database)) == 1
+
+
+async def test_what_follows_an_unreadable_event_of_its_key_is_parked_in_the_same_batch(
+    database: Database,
+) -> None:
+    consumer, _ = await a_consumer(database)
+    key = a_release("k").key.encode()
+    headers = [("ce_type", b"budget.funds-released.v1")]
+    await consumer.consume(
+        [
+            raw_record(b"{", headers, key=key, offset=0),
+            record_of(a_release("k"), offset=1),
+            record_of(a_release("other"), offset=2),
+        ]
+    )
+    assert [key for key, _ in await notes(database)] == [a_release("other").key]
+
+
+async def test_parked_events_are_handled_in_order_once_the_dead_letter_is_settled(
+    database: Database,
+) -> None:
+    consumer, _ = await a_consumer(database)
+    await consumer.consume([record_of(a_release("k", because=POISONED), offset=0)])
+    later = [record_of(a_release("k", because=f"N{i}"), offset=i) for i in range(1, 5)]
+    await consumer.consume(later)
+    assert await consumer.release_parked() == 0
+    async with database.transaction() as tx:
+        await tx.execute("UPDATE dead_letters SET state = 'discarded'")
+    await consumer.consume([record_of(a_release("k", because="N5"), offset=5)])
+    while await consumer.release_parked():
+        pass
+    assert [note for _, note in await notes(database)] == ["N1", "N2", "N3", "N4", "N5"]
+
+
+async def test_a_parked_event_that_fails_is_a_dead_letter_and_holds_up_the_rest(
+    database: Database,
+) -> None:
+    consumer, _ = await a_consumer(database)
+    await consumer.consume([record_of(a_release("k", because=POISONED), offset=0)])
+    later = [a_release("k", because=POISONED), a_release("k", because="LAST")]
+    await consumer.consume([record_of(each, offset=i) for i, each in enumerate(later, start=1)])
+    async with database.transaction() as tx:
+        await tx.execute("UPDATE dead_letters SET state = 'discarded'")
+    while await consumer.release_parked():
+        pass
+    assert await notes(database) == []
+    async with database.reader() as reader:
+        assert await reader.fetchval("SELECT count(*) FROM parked") == 1
+        assert await reader.fetchval("SELECT count(*) FROM dead_letters WHERE state = 'open'") == 1
+
+
+async def test_records_that_retention_took_unread_halt_the_consumer(database: Database) -> None:
+    consumer, client = await a_consumer(database)
+    await consumer.consume([record_of(a_release("k"), offset=0)])
+    client.begin = 40
+    await consumer.on_partitions_assigned([PARTITION])
+    assert "39 records" in consumer.halted
+
+
+async def test_a_dead_letter_too_large_for_kafka_is_published_without_its_bytes(
+    database: Database,
+) -> None:
+    consumer, _ = await a_consumer(database)
+    headers = [("ce_type", b"budget.funds-released.v1"), ("bulk", b"x" * 100_000)]
+    await consumer.consume([raw_record(b"{" + b" " * 890_000, headers, key=b"k", offset=0)])
+    async with database.reader() as reader:
+        sent = await reader.fetchval("SELECT length(payload) + length(headers) FROM outbox")
+        kept = await reader.fetchval("SELECT length(value) FROM dead_letters")
+    assert sent < 20_000
+    assert kept == 890_001
+
+
+class Jammed(Assigned):
+    """A consumer whose library cannot unpack one of its records."""
+
+    def __init__(self, records: list[Any], bad: int) -> None:
+        super().__init__()
+        self.records, self.bad, self.position = records, bad, 0
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        super().seek(partition, offset)
+        self.position = offset
+
+    async def getmany(
+        self, *_: TopicPartition, max_records: int = 500, **__: int
+    ) -> dict[TopicPartition, list[Any]]:
+        taken = self.records[self.position : self.position + max_records]
+        if any(record.offset == self.bad for record in taken):
+            raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+        self.position += len(taken)
+        return {PARTITION: taken} if taken else {}
+
+
+async def test_a_record_that_cannot_be_unpacked_is_left_behind(database: Database) -> None:
+    records = [record_of(a_release(f"k{i}"), offset=i) for i in range(10)]
+    consumer, client = Consumer(database, toy_handlers()), Jammed(records, bad=4)
+    consumer.find_client = lambda: client
+    await consumer.on_partitions_assigned([PARTITION])
+    consumer.guard()
+    for _ in range(20):
+        for taken in (await client.getmany()).values():
+            await consumer.consume(taken)
+    assert len(await notes(database)) == 9
+    assert await dead(database) == [(4, "HEADER", False)]
 
 
 async def test_a_batch_lost_on_its_way_is_read_again(database: Database) -> None:

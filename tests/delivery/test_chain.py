@@ -159,7 +159,7 @@ async def test_two_replicas_share_the_work_and_neither_repeats_it(stage: Stage) 
     async with stage.running(first, second):
         await stage.publish(*[a_release(f"k{i}", because=f"N{i}") for i in range(300)])
         await noted(stage, 300)
-        assert partitions_of(first) == partitions_of(second) == 2
+        await eventually(lambda: partitions_of(first) == partitions_of(second) == 2, within=30)
     assert len(await stage.notes()) == 300
     assert len(await stage.said("budget.funds-spent.v1")) == 300
 
@@ -213,14 +213,12 @@ async def test_a_poisoned_key_waits_while_others_go_on(stage: Stage) -> None:
     assert await parked() == 1
 
 
-async def test_a_service_started_before_postgres_and_kafka_comes_up_with_them(
-    stage: Stage,
-) -> None:
+async def test_a_service_started_before_postgres_comes_up_with_it(stage: Stage) -> None:
     service = stage.a_service()
     there, service.database.url = service.database.url, "postgresql://127.0.0.1:1/nowhere"
     starting = asyncio.create_task(service.start())
     await eventually(lambda: service_waits(service), within=10)
-    assert (await service.checks())["migrations"] == "waiting for PostgreSQL"
+    assert (await service.checks())["start"] == "waiting for PostgreSQL"
     service.database.url = there
     await asyncio.wait_for(starting, 30)
     await eventually(lambda: service.intake.consumer.joined, within=30)
@@ -228,5 +226,49 @@ async def test_a_service_started_before_postgres_and_kafka_comes_up_with_them(
     await service.stop()
 
 
+async def a_free_port() -> int:
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    port: int = server.sockets[0].getsockname()[1]
+    server.close()
+    await server.wait_closed()
+    return port
+
+
+async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while chunk := await reader.read(65_536):
+        writer.write(chunk)
+        await writer.drain()
+    writer.close()
+
+
+async def test_a_service_started_before_kafka_comes_up_with_it(stage: Stage) -> None:
+    port = await a_free_port()
+    host, _, there = stage.kafka.rpartition(":")
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        onward = await asyncio.open_connection(host, int(there))
+        await asyncio.gather(
+            pipe(reader, onward[1]), pipe(onward[0], writer), return_exceptions=True
+        )
+
+    late = Stage(stage.database, f"127.0.0.1:{port}", stage.prefix)
+    service = late.a_service()
+    starting = asyncio.create_task(service.start())
+
+    async def waits() -> bool:
+        found = await service.checks()
+        return found["kafka"] == "does not answer" and not found["database"]
+
+    await eventually(waits, within=15)
+    door = await asyncio.start_server(forward, "127.0.0.1", port)
+    await asyncio.wait_for(starting, 60)
+    await eventually(joined(service), within=30)
+    await stage.publish(a_release("k"))
+    await noted(stage, 1)
+    assert not any((await service.checks()).values())
+    await service.stop()
+    door.close()
+
+
 async def service_waits(service: Service) -> bool:
-    return bool((await service.checks())["migrations"])
+    return (await service.checks())["start"] == "waiting for PostgreSQL"

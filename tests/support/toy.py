@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from chassis.db import Tx
     from contracts.envelope import Event
 
-POISONED = "POISONED"  # A `because` that makes the toy's handler fail.
+POISONED = "POISONED"  # A `because` that the toy's handler refuses by a code.
+BROKEN = "BROKEN"  # A `because` that makes the toy's handler fail as a bug would.
 
 
 class ToyPoison(Exception):  # noqa: N818
@@ -54,6 +55,8 @@ def toy_handlers() -> Handlers:
         for event in events:
             if event.because == POISONED:
                 raise ToyPoison(str(event.claim_id))
+            if event.because == BROKEN:
+                raise ZeroDivisionError
         await tx.execute(
             "INSERT INTO toy_notes (key, note) SELECT * FROM unnest($1::text[], $2::text[])",
             [event.key for event in events],
