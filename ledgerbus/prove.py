@@ -44,8 +44,8 @@ def command(
 ) -> None:
     """Prove that no cent was lost or made: submitted = refused + under way + posted + paid.
 
-    Reads the topics, asks every service for violated invariants, counts dead letters. Ends with 1
-    when money is missing anywhere or a fact contradicts another.
+    Reads the topics, asks every service for violated invariants, judges dead letters. Ends with 1
+    when money is missing anywhere, a fact contradicts another, or one was never acted on.
 
     Examples: `ledgerbus prove`, `ledgerbus prove --file month.csv --layout made-month`.
     """
@@ -85,6 +85,15 @@ class Proof:
             {"source": "topics", "invariant": "answered", "subject": each.position, "detail": why}
             for each in lost
             for why in [f"the command '{each.key}' was consumed and never answered"]
+        ]
+        self.violations += [
+            {
+                "source": each.service,
+                "invariant": "nothing-is-left-undone",
+                "subject": each.position,
+                "detail": f"dead letter {each.code}: {each.detail}",
+            }
+            for each in reading.undone
         ]
         self.violations += [
             {"source": service, **violation}
