@@ -17,7 +17,7 @@ NOUNS = {
     "approval": {"policy", "rules"},
     "budget": {"matching", "rules"},
     "claims": {"policy"},
-    "posting": {"erp"},
+    "posting": {"erp", "policy", "rules"},
     "reconcile": {"matching", "statements"},
 }
 USUAL = {
