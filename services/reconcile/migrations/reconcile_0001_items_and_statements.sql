@@ -52,6 +52,14 @@ CREATE INDEX items_by_reference ON items (company, reference_key);
 CREATE INDEX items_by_number ON items (company, number_key) WHERE number_key IS NOT NULL;
 CREATE INDEX items_by_amount ON items (company, currency, open_minor) WHERE open_minor <> 0;
 CREATE INDEX items_by_payee ON items (company, payee_key) WHERE open_minor <> 0;
+CREATE INDEX items_touched ON items USING brin (touched_at);
+
+-- One row: items touched until this moment have been held against the waiting lines.
+CREATE TABLE judgings (
+    one_row boolean PRIMARY KEY DEFAULT true CHECK (one_row),
+    until timestamptz NOT NULL
+);
+INSERT INTO judgings (until) VALUES ('2000-01-01T00:00:00Z');
 
 -- The bytes as the bank sent them, deflated; kept as long as the books.
 CREATE TABLE files (
@@ -90,7 +98,8 @@ CREATE UNIQUE INDEX statements_once ON statements (account, reference, closed_on
 CREATE INDEX statements_quarantined ON statements (account, reference, closed_on)
     WHERE state = 'quarantined';
 
--- What a line pays is -amount_minor; matched means allocated and explained to the cent.
+-- What a line pays is -amount_minor; matched means allocated and explained to the cent. Held means
+-- that a person has taken its match back: nothing but a person settles it.
 CREATE TABLE lines (
     line_id uuid PRIMARY KEY,
     statement_id uuid NOT NULL REFERENCES statements,
@@ -111,6 +120,7 @@ CREATE TABLE lines (
     state text NOT NULL CHECK (state IN ('matched', 'exception', 'dismissed')),
     allocated_minor bigint NOT NULL,
     difference_minor bigint NOT NULL,
+    held boolean NOT NULL DEFAULT false,
     CONSTRAINT a_matched_line_is_allocated_to_the_cent CHECK (
         allocated_minor + difference_minor
         = CASE WHEN state = 'matched' THEN -amount_minor ELSE 0 END
@@ -153,7 +163,7 @@ CREATE TABLE differences (
 );
 
 -- What a person must see: about a line, about a whole statement, or about a paid entry (with the
--- line that paid it). A held one is never settled without that person.
+-- line that paid it).
 CREATE TABLE exceptions (
     exception_id uuid PRIMARY KEY,
     statement_id uuid NOT NULL REFERENCES statements,
@@ -163,7 +173,6 @@ CREATE TABLE exceptions (
     detail text NOT NULL,
     figures jsonb NOT NULL,
     candidates uuid[] NOT NULL,
-    held boolean NOT NULL,
     state text NOT NULL CHECK (state IN ('open', 'settled', 'resolved', 'dismissed', 'superseded')),
     opened_at timestamptz NOT NULL,
     judged_at timestamptz NOT NULL,
@@ -178,27 +187,16 @@ CREATE INDEX exceptions_of_statement ON exceptions (statement_id) WHERE state = 
 CREATE INDEX exceptions_of_item ON exceptions (entry_id) WHERE state = 'open';
 CREATE INDEX exceptions_open ON exceptions (exception_id) WHERE state = 'open';
 
--- The references that waiting lines carry, for the entry that arrives later.
+-- The references that waiting lines carry, for the entry that arrives later. A noisy line has dozens
+-- of them, written with it and gone with its wait, so no foreign key checks each.
 CREATE TABLE mentions (
-    line_id uuid NOT NULL REFERENCES lines,
+    line_id uuid NOT NULL,
     reference_key text NOT NULL,
     company text NOT NULL,
     exact boolean NOT NULL,
     PRIMARY KEY (line_id, reference_key)
 );
 CREATE INDEX mentions_by_reference ON mentions (company, reference_key);
-
-CREATE VIEW waiting_lines AS
-    SELECT lines.line_id, lines.company, statements.account, statements.reference AS statement,
-        lines.position, lines.currency, lines.booked_on, lines.amount_minor, lines.reference,
-        lines.text, lines.party, lines.charges_minor, lines.is_foreign, lines.returned,
-        lines.because, lines.batch_size, lines.batch_gap_minor,
-        exceptions.exception_id, exceptions.code, exceptions.judged_at, exceptions.held
-    FROM lines
-    JOIN statements USING (statement_id)
-    JOIN exceptions ON exceptions.line_id = lines.line_id
-        AND exceptions.state = 'open' AND exceptions.entry_id IS NULL
-    WHERE lines.state = 'exception';
 
 -- What has been paid and has not come back.
 CREATE VIEW standing_payments AS
