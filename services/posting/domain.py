@@ -6,9 +6,11 @@
       │  │                      │  └─ withdrawn ─▶ recalled ───┘ (or withdrawn, if never posted)
       │  │                      └─ refused ─▶ failed
       │  └─ account or period missing ─▶ blocked ─▶ posted, intended or failed
-      └─ withdrawn ─▶ withdrawn
+      ├─ withdrawn ─▶ withdrawn
+      └─ rejected, or its money refused ─▶ refused
 
-A case ends in posted, failed, reversed or withdrawn; of these only posted can still be turned back.
+A case ends in posted, failed, reversed, withdrawn or refused; of these only posted can still be
+turned back. What was claimed is kept only until then.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from hashlib import blake2b
 from typing import Final, Literal
 from uuid import UUID
 
-from contracts.budget import FundsReserved
+from contracts.approval import ClaimRejected
+from contracts.budget import FundsRefused, FundsReserved
 from contracts.claims import ClaimSubmitted, ClaimWithdrawn
 from contracts.envelope import Cause, Event
 from contracts.posting import EntryLine  # noqa: TC001 - pydantic reads it
@@ -46,6 +49,7 @@ class Stage(StrEnum):
     REVERSING = "reversing"
     REVERSED = "reversed"
     WITHDRAWN = "withdrawn"
+    REFUSED = "refused"
 
 
 class Kind(StrEnum):
@@ -245,7 +249,7 @@ class Case:
         return self.complete or (self.stage is Stage.REVERSING and self.cause is not None)
 
 
-Fact = ClaimSubmitted | FundsReserved | ClaimWithdrawn
+Fact = ClaimSubmitted | FundsReserved | ClaimWithdrawn | ClaimRejected | FundsRefused
 
 
 def case_of(fact: Fact, *, now: datetime) -> Case:
@@ -260,6 +264,8 @@ def learn(case: Case, fact: Fact, *, now: datetime) -> Case:
         return _withdrawn(case, fact, now)
     if case.stage is not Stage.WAITING:
         return case
+    if isinstance(fact, ClaimRejected | FundsRefused):
+        return case if case.cause else replace(case, stage=Stage.REFUSED, claim=None)
     if fact.total != case.total:
         msg = f"{fact.kind} says {fact.total}, known is {case.total}"
         raise TotalsDiffer(msg)

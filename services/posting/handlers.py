@@ -1,11 +1,12 @@
-"""What posting listens to: claims, their reservations and withdrawals, and master data."""
+"""What posting listens to: claims, their reservations and ends, and master data."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from chassis.handlers import Handlers
-from contracts.budget import FundsReserved
+from contracts.approval import ClaimRejected
+from contracts.budget import FundsRefused, FundsReserved
 from contracts.claims import ClaimSubmitted, ClaimWithdrawn
 from contracts.masterdata import AccountMapped, CategoryDefined, CompanyDefined, PeriodDefined
 from services.posting.domain import Case, CaseKey, Fact, Stage, case_of, dropped, learn
@@ -43,6 +44,24 @@ async def turn_back_claims(withdrawals: list[ClaimWithdrawn], tx: Tx) -> None:
     if ended:
         await cases.update_cases(tx, ended)
     await _decide(changed, tx)
+
+
+@handlers.on(ClaimRejected)
+async def forget_rejected_claims(rejections: list[ClaimRejected], tx: Tx) -> None:
+    """Keep nothing of what was claimed once an approver has said no."""
+    await _forget(rejections, tx)
+
+
+@handlers.on(FundsRefused)
+async def forget_unfunded_claims(refusals: list[FundsRefused], tx: Tx) -> None:
+    """Keep nothing of what was claimed once its budget has said no."""
+    await _forget(refusals, tx)
+
+
+async def _forget(ends: Sequence[Fact], tx: Tx) -> None:
+    ended = await _learn(ends, tx)
+    if ended:
+        await cases.update_cases(tx, ended)
 
 
 async def _learn(facts: Sequence[Fact], tx: Tx) -> list[Case]:

@@ -18,10 +18,14 @@ from tests.support.posting_ledgers import (
     work,
 )
 from tests.support.posting_values import (
+    a_claim,
     cny,
     organised,
+    rejected,
+    reserved,
     stages,
     tell,
+    unfunded,
     withdrawn,
 )
 
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from chassis.db import Database
+    from contracts.envelope import Event
+    from services.posting.domain import Fact
 
     Making = Callable[[str], Awaitable[Database]]
 
@@ -160,3 +166,24 @@ async def test_a_refused_reversal_calls_for_a_person_who_may_send_it_again(
     await work(books, ledger)
     assert next(fact.kind for fact in await said(books)) == "posting.entry-reversed.v1"
     assert await violations("posting", books) == []
+
+
+@pytest.mark.parametrize(
+    ("end", "stage"), [(rejected, "refused"), (unfunded, "refused"), (withdrawn, "withdrawn")]
+)
+async def test_what_was_claimed_is_kept_no_longer_than_it_may_be_posted(
+    books: Database, end: Callable[[Fact], Event], stage: str
+) -> None:
+    early, late = a_claim(), a_claim()
+    await tell(books, early, end(early), end(early), end(late), late)
+    assert await stages(books) == {early.claim_id: stage, late.claim_id: stage}
+    async with books.reader() as reader:
+        assert await reader.fetchval("SELECT count(*) FROM cases WHERE claim IS NOT NULL") == 0
+    assert await said(books) == []
+    assert await violations("posting", books) == []
+
+
+async def test_a_refusal_after_the_money_was_reserved_changes_nothing(books: Database) -> None:
+    claim = a_claim()
+    await tell(books, reserved(claim), rejected(claim), unfunded(claim), claim)
+    assert await stages(books) == {claim.claim_id: "intended"}

@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
-from contracts.budget import FundsReserved
+from contracts.approval import ClaimRejected
+from contracts.budget import FundsRefused, FundsReserved
 from contracts.claims import ClaimLine, ClaimSubmitted, ClaimWithdrawn
 from contracts.masterdata import AccountMapped, CategoryDefined, CompanyDefined, PeriodDefined
 from contracts.posting import EntryLine, EntryPosted, JournalEntryRecorded
@@ -95,6 +96,16 @@ def reserved(claim: Fact, **fields: Any) -> FundsReserved:
 def withdrawn(claim: Fact) -> ClaimWithdrawn:
     """The claim was taken back by its owner."""
     return ClaimWithdrawn(**about(claim), by="E-1")
+
+
+def rejected(claim: Fact) -> ClaimRejected:
+    """An approver said no."""
+    return ClaimRejected(**about(claim), by="E-2", reasons=[])
+
+
+def unfunded(claim: Fact) -> FundsRefused:
+    """The budget said no."""
+    return FundsRefused(**about(claim), reasons=[], budgets=[])
 
 
 def a_company(company: str = COMPANY, **fields: Any) -> CompanyDefined:

@@ -42,7 +42,7 @@ CREATE TABLE cases (
     company text NOT NULL,
     stage text NOT NULL CHECK (stage IN (
         'waiting', 'blocked', 'intended', 'recalled', 'posted', 'failed', 'reversing', 'reversed',
-        'withdrawn')),
+        'withdrawn', 'refused')),
     cause_id uuid,
     correlation_id text,
     traceparent text,
