@@ -1,16 +1,44 @@
-"""Services killed without warning, again and again, while claims pour in: the same books."""
+"""Killed without warning, again and again, while claims pour in: the same books, to the cent."""
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
+import sys
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
 from contracts.values import Money, claim_id
-from tests.e2e.world import SOURCE, WITHIN, World, a_claim
+from deploy.local.state import read_state
+from ledgerbus.prove_file import prove_file
+from tests.e2e.world import PROJECT, SOURCE, WITHIN, World, a_claim
 from tests.support import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
 
 COMPANY = "CRASH"
 ACCOUNT = "GB94BARC10201530093459"
 CLAIMS = 400
 ALL = ("claims", "approval", "budget", "posting", "reconcile")
 KILLS = (ALL, ("claims", "posting"), ("budget", "approval"), ("reconcile", "claims"), ALL)
+
+DARK, DARK_ACCOUNT = "DARK", "GB33BUKB20201555555555"
+ROWS = 300
+LAYOUT = """
+name: dark
+title: two columns
+source: dark-file
+company: DARK
+currency: GBP
+key: "{key}"
+employee: DARK-E1
+paid_by: employee
+lines:
+  - {category: travel, cost_center: WIDE, date: day, gross: amount}
+"""
 
 
 async def test_killed_services_lose_nothing_and_do_nothing_twice(world: World) -> None:
@@ -23,7 +51,7 @@ async def test_killed_services_lose_nothing_and_do_nothing_twice(world: World) -
     for start, victims in zip(range(0, CLAIMS, share), KILLS, strict=True):
         batch = claims[start : start + share]
         await world.publish(*batch, *batch[:5])
-        await some_arrived(world, start)
+        await some_arrived(world, COMPANY, start)
         assert len(world.kill(*victims)) == len(victims)
         world.where = (await World.up(world.root)).where
 
@@ -43,11 +71,74 @@ async def test_killed_services_lose_nothing_and_do_nothing_twice(world: World) -
     assert (await world.command("demo", "score", "--json"))["wrong"] == 0
 
 
-async def some_arrived(world: World, before: int) -> None:
-    """Wait until the newest claims begin to come into the chain."""
+async def test_a_machine_that_goes_dark_in_an_import_keeps_every_cent(
+    world: World, tmp_path: Path
+) -> None:
+    file, layout = tmp_path / "dark.csv", tmp_path / "dark.yaml"
+    amounts = [100 + number * 13 for number in range(ROWS)]
+    rows = (f"D-{n},2026-09-15,{Money(minor, 'GBP').amount}" for n, minor in enumerate(amounts))
+    file.write_text("\n".join(["key,day,amount", *rows]), encoding="utf-8")
+    layout.write_text(LAYOUT, encoding="utf-8")
+    command = ("import", "claims", str(file), "--layout", str(layout))
 
-    async def arrived() -> bool:
-        page = await world.get("claims", "/v1/claims", company=COMPANY, limit=1000)
-        return len(page["items"]) > before
+    await world.found(DARK, DARK_ACCOUNT)
+    for before in (0, ROWS // 2):
+        async with begun(world, *command) as importing:
+            under_way = await some_arrived(world, DARK, before)
+            go_dark(world, importing)
+        assert set(under_way) != {"posted"}
+        world.where = (await World.up(world.root)).where
+    await world.command(*command)
 
-    await eventually(arrived, within=WITHIN)
+    proof = await world.proof()
+    assert proof.holds, proof.plain()["violations"]
+    (row,) = [row for row in proof.table.ordered() if row.company == DARK]
+    assert row.submitted == row.columns["posted_unpaid"] == sum(amounts)
+    kept = prove_file(proof.reading, file, str(layout), DARK)
+    assert kept.holds
+    assert kept.counts == {("posted", "GBP"): ROWS}
+    for number, minor in enumerate(amounts):
+        story = proof.reading.stories.claims[str(claim_id("dark-file", f"D-{number}"))]
+        assert (story.posted, len(story.entries or {})) == (minor, 1)
+
+
+async def some_arrived(world: World, company: str, before: int) -> list[str]:
+    """Where the claims stand as soon as more than before have come into the chain."""
+
+    async def arrived() -> list[str]:
+        page = await world.get("claims", "/v1/claims", company=company, limit=1000)
+        states = [claim["state"] for claim in page["items"]]
+        return states if len(states) > before else []
+
+    states: list[str] = await eventually(arrived, within=WITHIN)
+    return states
+
+
+@asynccontextmanager
+async def begun(world: World, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A command of a person that is under way."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "ledgerbus",
+        *arguments,
+        cwd=PROJECT,
+        env=os.environ | {"LEDGERBUS_HOME": str(world.root)},
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    yield process
+    await process.wait()
+
+
+def go_dark(world: World, importing: asyncio.subprocess.Process) -> None:
+    """Kill every service, both servers and the command in one go, as a power cut would."""
+    state = read_state(world.root)
+    marks = [state.kafka.process, state.postgres.process]
+    pids = [mark.pid for mark in marks if mark]
+    assert len(pids) == len(marks)
+    if importing.returncode is None:
+        importing.kill()
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    assert len(world.kill(*ALL)) == len(ALL)
