@@ -59,8 +59,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
         self._gate = asyncio.Lock()  # Held while a batch is in flight.
         self._known: dict[TopicPartition, int] = {}  # The next offset, as this member last saw it.
         self._sought: dict[TopicPartition, int] = {}  # Where the last seek went, until read from.
-        self._defects = 0  # Records of the batch in flight that failed in a handler …
-        self._carried = 0  # … and all that are committed, dead letters included.
+        self._defects = self._carried = 0  # Of the batch in flight: failed, and committed in all.
         self.find_client: Callable[[], AIOKafkaConsumer | None] = lambda: None
         self.joined = False
         self.polls: Polls | None = None
@@ -78,11 +77,12 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ship
             self.joined = False
 
     async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
-        """Read on where the database says, whatever the group's committed offsets are."""
+        """Read on where the database says, and tell Kafka: a crash may come between them."""
         metrics.REBALANCES.inc()
         async for attempt in _patiently():
             with attempt:
                 await self._rewind(list(assigned))
+        await self._commit({part: self._known[part] for part in assigned if part in self._known})
 
     async def _rewind(self, partitions: list[TopicPartition]) -> None:
         client = self.client

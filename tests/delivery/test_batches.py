@@ -87,6 +87,13 @@ async def test_a_batch_and_its_offsets_commit_together(database: Database) -> No
     assert client.committed[PARTITION] == 10
 
 
+async def test_what_a_crash_kept_from_kafka_is_committed_on_assignment(database: Database) -> None:
+    consumer, _ = await a_consumer(database)
+    await consumer.consume([record_of(a_release("k"), offset=0)])
+    _, heir = await a_consumer(database)
+    assert heir.committed == {PARTITION: 1}
+
+
 async def test_a_redelivery_has_no_second_effect(database: Database) -> None:
     consumer, _ = await a_consumer(database)
     batch = [record_of(a_release("k"), offset=0)]
