@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deploy.local import Stack
-from ledgerbus.stack import take_down
-from tests.e2e.world import World
+from tests.e2e.world import World, command
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,5 +23,5 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         try:
             yield await World.up(root)
         finally:
-            await take_down(root)
+            await command(root, "down")
             await Stack(root).destroy()  # Its database may lie outside the root.

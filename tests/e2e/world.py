@@ -34,7 +34,6 @@ from ledgerbus.calls import services
 from ledgerbus.prove import Proof, proven
 from ledgerbus.quiet import quiet
 from ledgerbus.sending import meta_of, sending
-from ledgerbus.stack import bring_up
 from tests.support import eventually
 
 if TYPE_CHECKING:
@@ -157,7 +156,7 @@ class World:
     @classmethod
     async def up(cls, root: Path) -> World:
         """Start everything that is not running."""
-        await bring_up(root)
+        await command(root, "up")
         return cls(root, addresses(root))
 
     async def publish(self, *events: Event) -> None:
@@ -247,24 +246,12 @@ class World:
         proof: Proof = await eventually(answered, within=WITHIN)
         return proof
 
-    async def command(self, *arguments: str, code: int = 0) -> Any:
+    async def command(self, *arguments: str) -> Any:
         """Run the command line as a person would; its JSON, or its text."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "ledgerbus",
-            *arguments,
-            cwd=PROJECT,
-            env=os.environ | {"LEDGERBUS_HOME": str(self.root)},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await process.communicate()
-        told = f"{' '.join(arguments)}\n{err.decode()}\n{out.decode()[-3000:]}"
-        assert process.returncode == code, told
+        out = await command(self.root, *arguments)
         with suppress(orjson.JSONDecodeError):
             return orjson.loads(out)
-        return out.decode()
+        return out
 
     def kill(self, *names: str) -> list[int]:
         """Kill services without warning; only processes of this very system."""
@@ -276,6 +263,24 @@ class World:
         for mark in marks:
             os.kill(mark.pid, signal.SIGKILL)
         return [mark.pid for mark in marks]
+
+
+async def command(root: Path, *arguments: str) -> str:
+    """What a command says, run in a process of its own; it has to end well."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "ledgerbus",
+        *arguments,
+        cwd=PROJECT,
+        env=os.environ | {"LEDGERBUS_HOME": str(root)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    told = f"{' '.join(arguments)}\n{err.decode()}\n{out.decode()[-3000:]}"
+    assert process.returncode == 0, told
+    return out.decode()
 
 
 def subject_of(event: Event) -> str:
