@@ -60,7 +60,14 @@ def build(
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
 ) -> FastAPI:
     """The service's application; `checks` names what is not ready, empty texts meaning well."""
-    app = FastAPI(title=f"Ledgerbus {service}", version="1", lifespan=lifespan)
+    app = FastAPI(
+        title=f"Ledgerbus {service}",
+        version="1",
+        lifespan=lifespan,
+        docs_url=None,  # Its pages load scripts from elsewhere; /openapi.json is for any tool.
+        redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # One span a request: ours.
+    )
     app.state.database = database
     install(app)
     app.middleware("http")(_observed)

@@ -200,7 +200,7 @@ class Demo:
         else:
             self.screen.print("[red]The proof fails:[/] see `ledgerbus prove`.")
         for name, url in where.services.items():
-            self.screen.print(f"  {name:<10} {url}/docs")
+            self.screen.print(f"  {name:<10} {url}/openapi.json")
 
     def _next(self, shown: FileClaim) -> None:
         program = called_as()
