@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import orjson
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as Sheet
 
 from ledgerbus.addresses import addresses
 from ledgerbus.calls import services
 from ledgerbus.conservation import COLUMNS, Table, prove
 from ledgerbus.errors import CommandError, Exit
+from ledgerbus.program import command as command_line
 from ledgerbus.prove_file import FileProof, prove_file
 from ledgerbus.reading import Reading, read_everything
 from ledgerbus.telling import readable
@@ -172,11 +174,20 @@ def _show(proof: Proof, rows: FileProof | None) -> None:
     more = len(proof.table.gaps) + len(proof.violations) - 2 * SHOWN
     if more > 0:
         screen.print("… --json lists all of them")
-    if proof.holds and (rows is None or rows.holds):
-        screen.print("[green]Money is conserved.[/] Every cent stands in one column.")
-    else:
+    screen.print(verdict(proof, rows), soft_wrap=True)
+
+
+def verdict(proof: Proof, rows: FileProof | None) -> str:
+    """The proof in one sentence; what a service was not asked is not taken as proven."""
+    if not proof.holds or (rows and not rows.holds):
         bad = len(proof.table.gaps) + len(proof.violations)
-        screen.print(f"[red]The proof fails[/]: {bad} gaps and violations.")
+        return f"[red]The proof fails[/]: {bad} gaps and violations."
+    if proof.unreachable:
+        silent = " and ".join(sorted(proof.unreachable))
+        were = "was" if len(proof.unreachable) == 1 else "were"
+        again = f"Run `{escape(command_line('up'))}`, then prove again."
+        return f"[yellow]Not proven:[/] {silent} {were} not asked. {again}"
+    return "[green]Money is conserved.[/] Every cent stands in one column."
 
 
 def conservation_sheets(table: Table) -> Iterator[Sheet]:

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ledgerbus.conservation import prove
+from ledgerbus.program import command
+from ledgerbus.prove import Proof, verdict
+from ledgerbus.reading import Reading
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ASKED: dict[str, Any] = {"checked": ["one"], "violations": []}
+SILENT = {"why": "connection refused"}
+
+
+def proof_of(asked: dict[str, Any]) -> Proof:
+    reading = Reading()
+    complete = all("why" not in answer for answer in asked.values())
+    return Proof(reading, prove(reading.stories, complete=complete), asked)
+
+
+def test_money_is_conserved_when_every_service_was_asked() -> None:
+    assert "Money is conserved." in verdict(proof_of({"budget": ASKED, "claims": ASKED}), None)
+
+
+def test_nothing_is_proven_while_a_service_was_not_asked() -> None:
+    told = verdict(proof_of({"budget": SILENT, "claims": ASKED}), None)
+    assert "conserved" not in told
+    assert told.startswith("[yellow]Not proven:[/] budget was not asked. Run `")
+    assert told.endswith("up`, then prove again.")
+
+
+def test_several_services_that_were_not_asked_are_all_named() -> None:
+    told = verdict(proof_of({"posting": SILENT, "budget": SILENT, "claims": ASKED}), None)
+    assert "budget and posting were not asked." in told
+
+
+def test_a_violation_fails_the_proof_even_if_a_service_was_not_asked() -> None:
+    found = {"invariant": "sum", "subject": "B-1", "detail": "differs"}
+    broken = ASKED | {"violations": [found]}
+    assert "The proof fails" in verdict(proof_of({"budget": broken, "claims": SILENT}), None)
+
+
+def place(folder: Path, name: str) -> Path:
+    folder.mkdir(parents=True)
+    program = folder / name
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    return program
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "/nowhere")
+    return tmp_path
+
+
+def test_a_program_of_this_folder_is_called_by_its_path(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = place(here / ".venv" / "bin", "ledgerbus")
+    for called in (str(program), ".venv/bin/ledgerbus"):
+        monkeypatch.setattr(sys, "argv", [called, "prove"])
+        assert command("claim show T-1") == ".venv/bin/ledgerbus claim show T-1"
+
+
+def test_a_program_that_the_shell_finds_is_called_by_its_name(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = place(here / "bin", "ledgerbus")
+    monkeypatch.setenv("PATH", str(program.parent))
+    monkeypatch.setattr(sys, "argv", [str(program), "prove"])
+    assert command("prove") == "ledgerbus prove"
+
+
+def test_a_module_is_called_through_its_python(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = here / "an env" / "bin" / "python"
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setattr(sys, "argv", [str(here / "ledgerbus" / "__main__.py"), "prove"])
+    assert command("prove") == "'an env/bin/python' -m ledgerbus prove"
