@@ -14,6 +14,7 @@ from deploy.topics import PlanError
 from ledgerbus import claim, derive, imports, load, prove, publish, stack, statements, tail, trace
 from ledgerbus.demo import commands as demo
 from ledgerbus.errors import CommandError, Exit
+from ledgerbus.program import pasteable
 
 app = typer.Typer(
     help="Expense claims on their way into the books: run the system, use it, prove it.",
@@ -53,5 +54,7 @@ def main() -> NoReturn:
 
 
 def _end(message: str, code: Exit) -> NoReturn:
-    Console(stderr=True).print(message, style="red", markup=False, highlight=False)
+    # What it says to type is not broken into lines of the terminal, so that it can be pasted.
+    screen = Console(stderr=True)
+    screen.print(pasteable(message), style="red", markup=False, highlight=False, soft_wrap=True)
     sys.exit(code)

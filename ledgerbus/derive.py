@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from pathlib import Path  # noqa: TC003 - typer reads it
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -36,6 +37,7 @@ from ledgerbus.claimfile import ClaimFile
 from ledgerbus.errors import CommandError, Exit
 from ledgerbus.layout import Layout, load_layout
 from ledgerbus.organisation import SECTION_OF, SECTIONS, written_organisation
+from ledgerbus.program import command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -114,7 +116,8 @@ def organisation_command(
     for section in SECTIONS:
         if counts[section]:
             out.print(f"  {section:<15} {counts[section]:>6,}")
-    out.print(f"next: ledgerbus load organisation {output}", markup=False, soft_wrap=True)
+    following = command(f"load organisation {quote(str(output))}")
+    out.print(f"next: {following}", markup=False, soft_wrap=True)
 
 
 def derived(files: Sequence[Path], layout: Layout, company: str, currency: str) -> list[Event]:

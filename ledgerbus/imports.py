@@ -27,6 +27,7 @@ from contracts.values import Money, claim_id
 from ledgerbus.addresses import addresses
 from ledgerbus.claimfile import ClaimFile, FileClaim
 from ledgerbus.layout import load_layout
+from ledgerbus.program import command
 from ledgerbus.sending import meta_of, sending
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def summary(source: ClaimFile, tally: Tally, *, seconds: float, sent: bool) -> d
     """What happened, as one document; amounts as decimal texts."""
     layout = source.layout
     named = f"{quote(str(source.path))} --layout {quote(layout.name)}"
-    proof, again = f"ledgerbus prove --file {named}", f"ledgerbus import claims {named}"
+    proof, again = command(f"prove --file {named}"), command(f"import claims {named}")
     company = f" --company {quote(source.company)}" if source.company else ""
     return {
         "file": source.path.name,

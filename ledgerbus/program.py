@@ -16,6 +16,11 @@ def command(text: str) -> str:
     return f"{called_as()} {text}"
 
 
+def pasteable(text: str) -> str:
+    """The text with every command that it names in backticks written the way we were called."""
+    return text.replace(f"`{NAME} ", f"`{called_as()} ")
+
+
 def called_as() -> str:
     """The command by its name where the shell finds it, else as the path or module it runs by."""
     called = Path(sys.argv[0])

@@ -21,6 +21,7 @@ from contracts.envelope import KINDS, Event, Meta
 from contracts.values import claim_id
 from ledgerbus.addresses import addresses
 from ledgerbus.errors import CommandError, Exit
+from ledgerbus.program import command
 from ledgerbus.sending import meta_of, sending
 
 if TYPE_CHECKING:
@@ -251,7 +252,8 @@ def _tell(letter: Letter, *, sent: bool, as_json: bool) -> None:
     out.print(f"event  {told['event_id']}\n", end="")
     if letter.claim:
         out.print(f"claim  {letter.claim}")
-        out.print(f"next:  ledgerbus claim show {letter.claim}", markup=False)
+        following = command(f"claim show {letter.claim}")
+        out.print(f"next:  {following}", markup=False, soft_wrap=True)
 
 
 def _texts(headers: Headers) -> dict[str, str]:

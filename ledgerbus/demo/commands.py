@@ -18,6 +18,7 @@ from ledgerbus.demo.clerk import settle_everything
 from ledgerbus.demo.deliver import deliver_all, worked
 from ledgerbus.demo.run import run_command
 from ledgerbus.errors import CommandError, Exit
+from ledgerbus.program import command
 from ledgerbus.statements import show
 
 if TYPE_CHECKING:
@@ -74,7 +75,9 @@ async def _bank(
         show(screen, delivery)
     if desk.undelivered and not deliver_files:
         waiting = len(desk.undelivered)
-        screen.print(f"{waiting} statements wait: `ledgerbus demo bank --deliver` hands them over")
+        deliver = command("demo bank --deliver")
+        told = f"{waiting} statements wait: `{deliver}` hands them over"
+        screen.print(told, markup=False, soft_wrap=True)
 
 
 def _plain(desk: Desk, working: Working, deliveries: list[Delivery]) -> dict[str, Any]:
