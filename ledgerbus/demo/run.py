@@ -6,8 +6,6 @@ Every step can be repeated: what stands already stays as it is, and a second run
 from __future__ import annotations
 
 import asyncio
-import shutil
-import sys
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from chassis import telemetry
 from contracts.codec import Unreadable
@@ -31,6 +30,7 @@ from ledgerbus.errors import CommandError, Exit
 from ledgerbus.imports import publish_claims
 from ledgerbus.layout import load_layout
 from ledgerbus.organisation import read_organisation
+from ledgerbus.program import command
 from ledgerbus.prove import Proof, conservation_sheets, proven, show_counts
 from ledgerbus.prove_file import outcome_of
 from ledgerbus.quiet import quiet
@@ -190,7 +190,8 @@ class Demo:
             self.screen.print(sheet)
         show_counts(self.screen, proof.table)
         if exceptions:
-            self.screen.print(f"{exceptions} bank lines wait for a person: unclear, so not guessed")
+            told = waiting_lines(exceptions, where.services["reconcile"])
+            self.screen.print(told, markup=False, soft_wrap=True)
         added = proof.reading.stories.facts - before
         if not added:
             self.screen.print("Nothing was added: everything stood already.")
@@ -198,16 +199,16 @@ class Demo:
             said = f"{proof.reading.stories.facts} facts, no gap, no violation"
             self.screen.print(f"[green]Money is conserved:[/] {said}.")
         else:
-            self.screen.print("[red]The proof fails:[/] see `ledgerbus prove`.")
+            told = f"see `{escape(command('prove'))}`."
+            self.screen.print(f"[red]The proof fails:[/] {told}", soft_wrap=True)
         for name, url in where.services.items():
             self.screen.print(f"  {name:<10} {url}/openapi.json")
 
     def _next(self, shown: FileClaim) -> None:
-        program = called_as()
         claim = claim_id(shown.source, shown.source_key)
         self.screen.print("Worth typing next (`make down` ends the system):")
         for words in (f"claim show {claim}", f"trace {claim}", "prove"):
-            self.screen.print(f"  {program} {words}", soft_wrap=True)
+            self.screen.print(f"  {command(words)}", markup=False, soft_wrap=True)
 
 
 def _commands(month: ClaimFile) -> Iterator[tuple[FileClaim, SubmitClaim]]:
@@ -219,15 +220,14 @@ def _commands(month: ClaimFile) -> Iterator[tuple[FileClaim, SubmitClaim]]:
             continue
 
 
-def called_as() -> str:
-    """How the command is called from here: by its name where the shell finds it, else by path."""
-    if shutil.which("ledgerbus"):
-        return "ledgerbus"
-    program = Path(sys.executable).with_name("ledgerbus")
-    try:
-        return str(program.relative_to(Path.cwd()))
-    except ValueError:
-        return str(program)
+def waiting_lines(count: int, reconcile: str) -> str:
+    """How many bank lines wait for a person, where they are listed, and who settles them here."""
+    lines = "1 bank line waits" if count == 1 else f"{count} bank lines wait"
+    return (
+        f"{lines} for a person: unclear, so not guessed. They are listed at\n"
+        f"  {reconcile}/v1/exceptions?state=open\n"
+        f"`{command('demo clerk')}` settles them as a person would who asks the bank."
+    )
 
 
 def _listed(counts: Counter[str]) -> str:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ledgerbus.conservation import prove
-from ledgerbus.program import command
+from ledgerbus.demo.run import waiting_lines
+from ledgerbus.program import command, pasteable
 from ledgerbus.prove import Proof, verdict
 from ledgerbus.reading import Reading
 
@@ -83,3 +84,20 @@ def test_a_module_is_called_through_its_python(here: Path, monkeypatch: pytest.M
     monkeypatch.setattr(sys, "executable", str(python))
     monkeypatch.setattr(sys, "argv", [str(here / "ledgerbus" / "__main__.py"), "prove"])
     assert command("prove") == "'an env/bin/python' -m ledgerbus prove"
+
+
+def test_commands_named_in_a_message_are_written_the_way_we_were_called(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [str(place(here / ".venv" / "bin", "ledgerbus")), "prove"])
+    told = pasteable("see `ledgerbus status`; `ledgerbus up` starts what ledgerbus needs")
+    assert told == (
+        "see `.venv/bin/ledgerbus status`; `.venv/bin/ledgerbus up` starts what ledgerbus needs"
+    )
+
+
+def test_lines_that_wait_for_a_person_name_the_list_and_the_clerk() -> None:
+    told = waiting_lines(7, "http://127.0.0.1:8005")
+    assert told.startswith("7 bank lines wait for a person: unclear, so not guessed.")
+    assert "http://127.0.0.1:8005/v1/exceptions?state=open\n" in told
+    assert f"`{command('demo clerk')}`" in told
