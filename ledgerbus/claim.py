@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from ledgerbus.calls import services
 from ledgerbus.errors import CommandError, Exit
 from ledgerbus.kafka import reader, records, stretches
 from ledgerbus.layout import load_layout, shipped
+from ledgerbus.refusal import refusal_lines, refusals
 from ledgerbus.sending import topic_name
 from ledgerbus.telling import money, sentence, service_of
 
@@ -54,13 +56,47 @@ def show_command(
 ) -> None:
     """Show a claim's whole story: what happened, when, who acted, entries, payments, traces.
 
+    Of a claim that was refused at intake: when, why, and who can put it right.
+
     Examples: `ledgerbus claim show 8d0c2f0e-…`, `ledgerbus claim show T-2026-10-0042 --json`.
     """
-    told = asyncio.run(_whole(name, source))
+    told = asyncio.run(_told(name, source))
     if as_json:
         typer.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2))
         return
-    _show(Console(highlight=False), told)
+    screen = Console(highlight=False)
+    if told["claim"] is not None:
+        _show(screen, told)
+        return
+    for refusal in told["refusals"]:
+        for line in refusal_lines(refusal):
+            screen.print(line, soft_wrap=True)
+
+
+async def _told(name: str, source: str) -> Document:
+    """The claim's whole story, or the refusals of one that never became a claim."""
+    try:
+        return await _whole(name, source)
+    except CommandError as problem:
+        if problem.code != Exit.NOT_FOUND:
+            raise
+        found = await refusals(addresses(), _written(name), source)
+        if not found:
+            raise CommandError(
+                f"no claim is called '{name}'",
+                why="claims has neither accepted nor refused one under this id or key",
+                fix="what came in lately: `ledgerbus tail --topic claims.intake`",
+                code=Exit.NOT_FOUND,
+            ) from problem
+    return {"claim": None, "refusals": found}
+
+
+def _written(name: str) -> str:
+    """An id as events write it; any other name as it is."""
+    try:
+        return str(UUID(name))
+    except ValueError:
+        return name
 
 
 async def _whole(name: str, source: str) -> Document:
@@ -98,7 +134,7 @@ async def find_claim(where: Addresses, running: Services, name: str, source: str
         raise CommandError(
             f"no claim is called '{name}'",
             why="claims has accepted none under this key",
-            fix="a refused one tells why: `ledgerbus tail --type claims.claim-refused.v1`",
+            fix=f"if it was refused, `ledgerbus claim show {quote(name)}` tells why",
             code=Exit.NOT_FOUND,
         )
     raise CommandError(
