@@ -118,7 +118,10 @@ class ClaimFile:
     def _read(self, raw: IO[bytes]) -> Iterator[tuple[int, Row]]:
         text = io.TextIOWrapper(raw, encoding=self.layout.encoding, newline="")
         reader = csv.reader(text, delimiter=self.layout.delimiter, strict=True)
-        header = [name.strip() for name in next(reader, [])]
+        first = next(reader, None)
+        if first is None:
+            raise _empty(self.path, self.layout)
+        header = [name.strip() for name in first]
         _check_header(header, self.layout, self.path)
         width = len(header)
         for cells in reader:
@@ -170,16 +173,26 @@ def fault_of(body: bytes) -> Fault | None:
     return None
 
 
+def _empty(path: Path, layout: Layout) -> CommandError:
+    return CommandError(
+        f"{path.name} holds no claims",
+        why="the file is empty",
+        fix=f"export it again; row 1 must name the columns of the layout '{layout.name}'",
+        code=Exit.INVALID,
+    )
+
+
 def _check_header(header: list[str], layout: Layout, path: Path) -> None:
     missing = [column for column in layout.columns() if column not in header]
     twice = [name for name, count in Counter(header).items() if name and count > 1]
     if missing or twice:
         named = ", ".join(f"'{name}'" for name in missing)
-        what = f"has no column {named}" if missing else f"has two columns '{twice[0]}'"
+        many, needed = ("columns", "each of them") if len(missing) > 1 else ("column", "it")
+        what = f"has no {many} {named}" if missing else f"has two columns '{twice[0]}'"
         found = ", ".join(header)[:HEADER_SHOWN] or "nothing"
         raise CommandError(
             f"{path.name} {what}",
-            why=f"the layout '{layout.name}' needs it once, and row 1 has: {found}",
+            why=f"the layout '{layout.name}' needs {needed} exactly once, and row 1 has: {found}",
             fix="use the layout that belongs to this file (--layout), or copy and adapt one",
             code=Exit.INVALID,
         )

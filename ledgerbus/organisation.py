@@ -163,9 +163,27 @@ def _document(path: Path) -> dict[str, Any]:
     try:
         text = sys.stdin.read() if path == STDIN else path.read_text(encoding="utf-8")
         written = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
-    except (OSError, UnicodeDecodeError) as problem:
+    except FileNotFoundError as problem:
         raise CommandError(
-            f"{path} cannot be read", why=str(problem), fix="check the path", code=Exit.NOT_FOUND
+            f"{path} cannot be read",
+            why="there is no such file",
+            fix="check the path, or write one: `ledgerbus derive organisation --help`",
+            code=Exit.NOT_FOUND,
+        ) from problem
+    except OSError as problem:
+        why = problem.strerror or str(problem)
+        raise CommandError(
+            f"{path} cannot be read",
+            why=why,
+            fix="check the path and its permissions",
+            code=Exit.NOT_FOUND,
+        ) from problem
+    except UnicodeDecodeError as problem:
+        raise CommandError(
+            f"{path} is no UTF-8 text",
+            why=str(problem),
+            fix="save it in UTF-8",
+            code=Exit.INVALID,
         ) from problem
     except yaml.YAMLError as problem:
         raise invalid(path, [str(problem)]) from problem

@@ -98,15 +98,29 @@ def test_blank_lines_are_no_rows_and_missing_cells_at_the_end_are_blank(tmp_path
 
 
 def test_a_missing_column_is_named_with_what_row_1_has(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match=r"has no column .*'TRANS DATE'") as problem:
+    with pytest.raises(CommandError, match=r"has no columns .*'TRANS DATE'") as problem:
         list(file_of(tmp_path, "a,b\n1,2\n", "birmingham"))
     assert problem.value.code == Exit.INVALID
-    assert "row 1 has: a, b" in problem.value.why
+    assert "needs each of them exactly once, and row 1 has: a, b" in problem.value.why
 
 
-def test_an_empty_file_has_no_columns(tmp_path: Path) -> None:
+def test_one_missing_column_is_told_in_the_singular(tmp_path: Path) -> None:
+    text = BIRMINGHAM.replace("TRANS DATE", "DAY")
+    with pytest.raises(CommandError, match="has no column 'TRANS DATE'") as problem:
+        list(file_of(tmp_path, text, "birmingham"))
+    assert "needs it exactly once" in problem.value.why
+
+
+@pytest.mark.parametrize("text", ["", "\ufeff"])
+def test_an_empty_file_is_called_empty(tmp_path: Path, text: str) -> None:
+    with pytest.raises(CommandError, match="the file is empty") as problem:
+        list(file_of(tmp_path, text, "birmingham"))
+    assert problem.value.code == Exit.INVALID
+
+
+def test_a_blank_first_row_names_no_columns(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="row 1 has: nothing"):
-        list(file_of(tmp_path, "", "birmingham"))
+        list(file_of(tmp_path, "\n" + BIRMINGHAM, "birmingham"))
 
 
 def test_a_column_that_stands_twice_is_refused(tmp_path: Path) -> None:

@@ -183,3 +183,18 @@ def test_a_currency_the_layout_does_not_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="reads amounts in CAD") as problem:
         derived([tmp_path / "x.csv"], load_layout("canada"), "CANADA", "USD")
     assert problem.value.code == Exit.USAGE
+
+
+def test_an_organisation_that_is_not_there_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="there is no such file") as problem:
+        read_organisation(tmp_path / "nothere.yaml")
+    assert problem.value.code == Exit.NOT_FOUND
+    assert "Errno" not in problem.value.why
+
+
+def test_an_organisation_in_another_encoding_is_invalid(tmp_path: Path) -> None:
+    path = tmp_path / "organisation.yaml"
+    path.write_bytes("companies: café".encode("latin-1"))
+    with pytest.raises(CommandError, match="no UTF-8 text") as problem:
+        read_organisation(path)
+    assert problem.value.code == Exit.INVALID
