@@ -25,7 +25,7 @@ CLAIMS = 400
 ALL = ("claims", "approval", "budget", "posting", "reconcile")
 KILLS = (ALL, ("claims", "posting"), ("budget", "approval"), ("reconcile", "claims"), ALL)
 
-DARK, DARK_ACCOUNT = "DARK", "GB33BUKB20201555555555"
+DARK, DARK_ACCOUNT = "DARK", "GB11DARK20201555555557"
 ROWS = 300
 LAYOUT = """
 name: dark
