@@ -31,7 +31,7 @@ from ledgerbus.imports import publish_claims
 from ledgerbus.layout import load_layout
 from ledgerbus.organisation import read_organisation
 from ledgerbus.program import command
-from ledgerbus.prove import Proof, conservation_sheets, proven, show_counts
+from ledgerbus.prove import Proof, conservation_sheets, proven, show_counts, verdict
 from ledgerbus.prove_file import outcome_of
 from ledgerbus.quiet import quiet
 from ledgerbus.reading import read_everything
@@ -97,6 +97,8 @@ class Demo:
             telemetry.stop()
         if not proof.holds:
             raise typer.Exit(Exit.FAILED)
+        if proof.unreachable:
+            raise typer.Exit(Exit.UNREACHABLE)
 
     async def _organisation(self, where: Addresses) -> Reading:
         with self._step("organisation") as say:
@@ -195,7 +197,9 @@ class Demo:
         added = proof.reading.stories.facts - before
         if not added:
             self.screen.print("Nothing was added: everything stood already.")
-        if proof.holds:
+        if proof.holds and proof.unreachable:
+            self.screen.print(verdict(proof, None), soft_wrap=True)
+        elif proof.holds:
             said = f"{proof.reading.stories.facts} facts, no gap, no violation"
             self.screen.print(f"[green]Money is conserved:[/] {said}.")
         else:
