@@ -38,4 +38,5 @@ def test_every_command_parses(line: str) -> None:
 
 def test_make_lists_at_most_twelve_targets() -> None:
     listed = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True).stdout
-    assert 1 <= len(listed.decode().strip().splitlines()) <= 12
+    targets = [line for line in listed.decode().splitlines() if line.startswith("  make ")]
+    assert 1 <= len(targets) <= 12

