@@ -1,7 +1,7 @@
 """`python -m bench`: claims a second, latency and memory of the real system on this machine.
 
 Everything runs under `.local/bench`: Kafka, PostgreSQL and the five services, durable settings on.
-The floor runs beside it in the same session: as many Kafka records and committed rows per claim as
+The floor runs beside it in the same run: as many Kafka records and committed rows per claim as
 the chain needs, without any logic. Compare figures of one run only; machines differ and drift.
 """
 

@@ -10,6 +10,7 @@ from statistics import quantiles
 from typing import TYPE_CHECKING, Any
 
 import psutil
+from aiokafka import AIOKafkaConsumer
 
 from contracts.budget import Control
 from contracts.claims import ClaimLine, SubmitClaim
@@ -26,7 +27,6 @@ from contracts.masterdata import (
 )
 from contracts.values import Money, PaidBy, claim_id
 from deploy.local.state import read_state
-from ledgerbus.kafka import reader
 from ledgerbus.quiet import quiet
 from ledgerbus.sending import Sender, meta_of, sending
 
@@ -124,8 +124,11 @@ class Posted:
 
     async def watch(self) -> None:
         """Read until cancelled."""
-        async with reader(self._where.kafka, ["posting.events"]) as consumer:
-            await consumer.seek_to_end()
+        consumer = AIOKafkaConsumer(
+            "posting.events", bootstrap_servers=self._where.kafka, auto_offset_reset="latest"
+        )
+        await consumer.start()
+        try:
             while True:
                 for records in (await consumer.getmany(timeout_ms=20)).values():
                     now = time.time()
@@ -133,6 +136,8 @@ class Posted:
                         event = decode(record.headers, record.value)
                         if getattr(event, "company", "") == self._company:
                             self.at.setdefault(event.key, now)
+        finally:
+            await consumer.stop()
 
     async def reach(self, count: int) -> None:
         """Return once so many claims are posted; an error if that takes beyond all patience."""
