@@ -31,6 +31,7 @@ def test_every_make_target_can_be_run(target: str) -> None:
 def test_every_command_parses(line: str) -> None:
     words = line.partition("#")[0].replace("FILE", "README.md").split()
     command = get_command(app)
+    # Only groups have commands; the condition has just asked for them.
     while words and words[0] in getattr(command, "commands", {}):
         command = command.commands[words.pop(0)]  # type: ignore[attr-defined]
     command.make_context("ledgerbus", words, resilient_parsing=False)

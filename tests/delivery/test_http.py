@@ -226,3 +226,23 @@ async def test_a_refusal_that_is_returned_commits_what_was_said(database: Databa
     assert first.json()["code"] == again.json()["code"] == "NOTE_REFUSED"
     assert again.headers["content-type"] == "application/problem+json"
     assert len(await said(database)) == 1
+
+
+async def test_the_same_key_for_another_query_is_refused_not_replayed(database: Database) -> None:
+    async with a_client(database) as http:
+        headers = {"Idempotency-Key": "1"}
+        await http.post("/v1/notes?layout=a", json={"text": "a"}, headers=headers)
+        other = await http.post("/v1/notes?layout=b", json={"text": "a"}, headers=headers)
+    assert (other.status_code, other.json()["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
+    assert await count(database) == 1
+
+
+async def test_a_body_of_unknown_length_is_not_read(database: Database) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b'{"text": "a"}'
+
+    async with a_client(database) as http:
+        headers = {"Idempotency-Key": "1", "Content-Type": "application/json"}
+        answer = await http.post("/v1/notes", content=chunks(), headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (411, "LENGTH_REQUIRED")
+    assert await count(database) == 0

@@ -51,11 +51,13 @@ async def database(
 
 async def post(database: Database, *entries: Event) -> None:
     async with database.transaction() as tx:
+        # `given` is generic, and the comprehension loses which event it gives back.
         await expect_payment([given(entry) for entry in entries], tx)  # type: ignore[misc]
 
 
 async def reverse(database: Database, *reversals: Event) -> None:
     async with database.transaction() as tx:
+        # As above.
         await expect_nothing([given(reversal) for reversal in reversals], tx)  # type: ignore[misc]
 
 

@@ -194,6 +194,7 @@ class Tale:
             fiscal_year=2026,
             period="2026-10",
             lines=[
+                # `side` is text here; the model itself refuses anything but debit and credit.
                 EntryLine(line=place, account=account, side=side, amount=part)  # type: ignore[arg-type]
                 for place, (side, account, part) in enumerate(sides, start=1)
             ],

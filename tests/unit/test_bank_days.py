@@ -175,6 +175,7 @@ def test_the_document_says_what_the_statement_says() -> None:
 
 
 def _signed(element: object) -> int:
+    # defusedxml has types, its elements have none.
     find = element.findtext  # type: ignore[attr-defined]
     minor = int(find("c:Amt", namespaces=NS).replace(".", ""))
     return minor if find("c:CdtDbtInd", namespaces=NS) == "CRDT" else -minor
