@@ -74,21 +74,23 @@ async def test_killed_services_lose_nothing_and_do_nothing_twice(world: World) -
 async def test_a_machine_that_goes_dark_in_an_import_keeps_every_cent(
     world: World, tmp_path: Path
 ) -> None:
-    file, layout = tmp_path / "dark.csv", tmp_path / "dark.yaml"
-    amounts = [100 + number * 13 for number in range(ROWS)]
-    rows = (f"D-{n},2026-09-15,{Money(minor, 'GBP').amount}" for n, minor in enumerate(amounts))
-    file.write_text("\n".join(["key,day,amount", *rows]), encoding="utf-8")
+    layout = tmp_path / "dark.yaml"
     layout.write_text(LAYOUT, encoding="utf-8")
-    command = ("import", "claims", str(file), "--layout", str(layout))
+    amounts = [100 + number * 13 for number in range(ROWS)]
+    rows = [f"D-{n},2026-09-15,{Money(minor, 'GBP').amount}" for n, minor in enumerate(amounts)]
+    half = ROWS // 2
+    file = a_file(tmp_path / "all.csv", rows)
+    parts = (a_file(tmp_path / "1.csv", rows[:half]), a_file(tmp_path / "2.csv", rows[half:]))
+    command = ("import", "claims", "--layout", str(layout))
 
     await world.found(DARK, DARK_ACCOUNT)
-    for before in (0, ROWS // 2):
-        async with begun(world, *command) as importing:
-            under_way = await some_arrived(world, DARK, before)
+    for part, frozen in zip(parts, ("posting", "approval"), strict=True):
+        assert len(world.freeze(frozen)) == 1  # No claim gets past it until it is killed.
+        async with begun(world, *command, str(part)) as importing:
+            await some_under_way(world, DARK)
             go_dark(world, importing)
-        assert set(under_way) != {"posted"}
         world.where = (await World.up(world.root)).where
-    await world.command(*command)
+    await world.command(*command, str(file))
 
     proof = await world.proof()
     assert proof.holds, proof.plain()["violations"]
@@ -102,16 +104,34 @@ async def test_a_machine_that_goes_dark_in_an_import_keeps_every_cent(
         assert (story.posted, len(story.entries or {})) == (minor, 1)
 
 
-async def some_arrived(world: World, company: str, before: int) -> list[str]:
-    """Where the claims stand as soon as more than before have come into the chain."""
+def a_file(path: Path, rows: list[str]) -> Path:
+    """A file of claims in the layout of this story."""
+    path.write_text("\n".join(["key,day,amount", *rows]), encoding="utf-8")
+    return path
 
-    async def arrived() -> list[str]:
-        page = await world.get("claims", "/v1/claims", company=company, limit=1000)
-        states = [claim["state"] for claim in page["items"]]
-        return states if len(states) > before else []
 
-    states: list[str] = await eventually(arrived, within=WITHIN)
-    return states
+async def states_of(world: World, company: str) -> list[str]:
+    """Where the claims of a company stand."""
+    page = await world.get("claims", "/v1/claims", company=company, limit=1000)
+    return [claim["state"] for claim in page["items"]]
+
+
+async def some_arrived(world: World, company: str, before: int) -> None:
+    """Wait until more claims than before have come into the chain."""
+
+    async def arrived() -> bool:
+        return len(await states_of(world, company)) > before
+
+    await eventually(arrived, within=WITHIN)
+
+
+async def some_under_way(world: World, company: str) -> None:
+    """Wait until a claim is in the chain and not yet at its end."""
+
+    async def under_way() -> bool:
+        return not {"posted"}.issuperset(await states_of(world, company))
+
+    await eventually(under_way, within=WITHIN)
 
 
 @asynccontextmanager

@@ -37,6 +37,8 @@ from ledgerbus.sending import meta_of, sending
 from tests.support import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from contracts.envelope import Event
     from ledgerbus.addresses import Addresses
 
@@ -254,14 +256,22 @@ class World:
         return out
 
     def kill(self, *names: str) -> list[int]:
-        """Kill services without warning; only processes of this very system."""
+        """Kill services without warning."""
+        return self._signal(signal.SIGKILL, names)
+
+    def freeze(self, *names: str) -> list[int]:
+        """Let services stand still until they are killed."""
+        return self._signal(signal.SIGSTOP, names)
+
+    def _signal(self, sent: signal.Signals, names: Collection[str]) -> list[int]:
+        """Signal processes of this very system, and no others."""
         marks = [
             each.process
             for each in read_state(self.root).services
             if each.process and each.name in names
         ]
         for mark in marks:
-            os.kill(mark.pid, signal.SIGKILL)
+            os.kill(mark.pid, sent)
         return [mark.pid for mark in marks]
 
 
