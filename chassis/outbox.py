@@ -30,6 +30,7 @@ SHARDS: Final = 8  # More than the replicas a service will ever have; each has o
 PAGE: Final = 1_000
 POLL_S: Final = 0.5  # A wake-up may get lost with its connection; the poll never does.
 RETRY_S: Final = 1.0
+DRAIN_POLL_S: Final = 0.05  # While stopping: how soon a shard that another relay frees is taken.
 _LOCK_CLASS: Final = 7_001  # The advisory lock space of relay shards.
 
 Header = tuple[str, bytes | None]
@@ -83,6 +84,8 @@ class Relay:
 
     Each shard has one owner, the holder of its advisory lock. A crash frees the lock, the next
     owner publishes again what was not deleted, and the readers' inboxes drop what they know.
+    Who stops stays until all that was committed before is on Kafka, in whosever shard it lies:
+    of replicas that stop together the last one publishes what the others have left.
     """
 
     def __init__(self, database: Database, bootstrap_servers: str) -> None:
@@ -93,20 +96,23 @@ class Relay:
         self._producer: AIOKafkaProducer | None = None
         self._shards: set[int] = set()
         self._stopping = False
+        self._last: int | None = None  # The newest row when the stop began.
 
     async def run(self) -> None:
         """Relay until stopped, through every outage of PostgreSQL or Kafka."""
         self._database.on_said = self._wake.set
-        while not self._stopping:
-            try:
-                await self._relay()
-            except Exception as problem:  # noqa: BLE001 - whatever it was, the relay must go on
-                if not (isinstance(problem, KafkaError) or is_outage(problem)):
-                    metrics.RELAY_FAILURES.inc()
-                log.warning("relay interrupted, starting again", error=repr(problem))
-                await self._drop()
-                await self._pause(RETRY_S)
-        await self._drop()
+        try:
+            while not self._stopping:
+                try:
+                    await self._relay()
+                except Exception as problem:  # noqa: BLE001 - whatever it was, the relay must go on
+                    if not (isinstance(problem, KafkaError) or is_outage(problem)):
+                        metrics.RELAY_FAILURES.inc()
+                    log.warning("relay interrupted, starting again", error=repr(problem))
+                    await self._drop()
+                    await self._pause(RETRY_S)
+        finally:  # Cancelled or not: a shard that stayed locked would wait for this process's end.
+            await self._drop()
 
     async def stop(self) -> None:
         """Let the relay drain what is committed, then end; the caller bounds the wait."""
@@ -123,9 +129,18 @@ class Relay:
             self._wake.clear()
             if await self._publish_page(connection) == PAGE:
                 continue
-            if self._stopping:
+            if self._stopping and await self._drained(connection):
                 return
-            await self._pause(POLL_S)
+            await self._pause(DRAIN_POLL_S if self._stopping else POLL_S)
+
+    async def _drained(self, connection: asyncpg.Connection) -> bool:
+        """Whether all that was committed before the stop is published, by this relay or another."""
+        if self._last is None:
+            self._last = await connection.fetchval("SELECT coalesce(max(id), 0) FROM outbox")
+        left = await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM outbox WHERE id <= $1)", self._last
+        )
+        return not left
 
     async def _claim(self, connection: asyncpg.Connection) -> None:
         """Take every shard that nobody owns."""

@@ -40,6 +40,7 @@ SILENT_S: Final = 30  # A batch takes seconds; no poll for longer means it canno
 DRAIN_S: Final = (
     10.0  # For the relay to publish what is committed; what is left waits in the table.
 )
+JOBS_S: Final = 3.0  # For jobs under way to end; what they do is done again after a cut.
 OUTBOX_STUCK_S: Final = 30  # An outbox row older than this means nobody relays it.
 
 
@@ -63,7 +64,7 @@ class Service:
         self._stopping = asyncio.Event()
         self._migrated = False
         self._trouble = "starting"
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[None]] = []  # The relay first, then the jobs.
 
     async def start(self) -> None:
         """Migrate, then consume, relay and run jobs; waits for servers that are not up yet."""
@@ -105,11 +106,9 @@ class Service:
         """Finish the batch, drain the relay, close the pool; each step is bounded."""
         self._stopping.set()
         await self.intake.stop()
+        await _end(self._tasks[1:], JOBS_S)  # Before the relay: a job that ends may still speak.
         await self.relay.stop()
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=DRAIN_S)
-            for task in late:
-                task.cancel()
+        await _end(self._tasks[:1], DRAIN_S)
         await self.database.close()
         log.info("service stopped")
 
@@ -145,6 +144,17 @@ class Service:
             return f"does not answer: {type(problem).__name__}"
         stuck = age is not None and age > OUTBOX_STUCK_S
         return f"the outbox has not moved for {age} s" if stuck else ""
+
+
+async def _end(tasks: list[asyncio.Task[None]], within_s: float) -> None:
+    """Wait for tasks that have been told to end; cut off those that are late."""
+    if not tasks:
+        return
+    _, late = await asyncio.wait(tasks, timeout=within_s)
+    for task in late:
+        task.cancel()
+    if late:
+        await asyncio.wait(late, timeout=1)
 
 
 def _check_polls(consumer: Consumer) -> str:

@@ -39,7 +39,7 @@ REPLICA_STEP: Final = 10
 READY_S: Final = 90  # Five services that migrate and join at once on two cores need a third of it.
 CODE: Final = ("contracts", "chassis")  # What every service runs on, beside its own folder.
 CODE_SUFFIXES: Final = (".py", ".sql", ".yaml")
-STOP_S: Final = 45  # The batch in flight, the relay's drain, the open requests: each is bounded.
+STOP_S: Final = 50  # Open requests, the batch in flight, jobs, the relay's drain: each is bounded.
 ASK_S: Final = 3
 ADMINISTRATION: Final = ("POSTGRES_URL", "PGPASSWORD")  # Never handed to a service.
 

@@ -12,11 +12,12 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from chassis.jobs import Jobs
+from chassis.outbox import Relay
 from chassis.service import Service
 from chassis.settings import Settings
 from contracts.codec import decode, encode
 from tests.support import eventually, given
-from tests.support.toy import POISONED, TOY_SQL, a_release, toy_handlers
+from tests.support.toy import POISONED, TOY_SQL, a_release, a_spending, toy_handlers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -122,6 +123,11 @@ async def stage(
     await admin.close()
 
 
+async def unsaid(stage: Stage) -> int:
+    async with stage.database.reader() as reader:
+        return int(await reader.fetchval("SELECT count(*) FROM outbox"))
+
+
 async def noted(stage: Stage, count: int) -> None:
     async def enough() -> bool:
         return len(await stage.notes()) >= count
@@ -162,6 +168,34 @@ async def test_two_replicas_share_the_work_and_neither_repeats_it(stage: Stage) 
         await eventually(lambda: partitions_of(first) == partitions_of(second) == 2, within=30)
     assert len(await stage.notes()) == 300
     assert len(await stage.said("budget.funds-spent.v1")) == 300
+
+
+async def test_replicas_that_stop_together_leave_an_empty_outbox(stage: Stage) -> None:
+    for turn in range(3):
+        async with stage.running(stage.a_service(0), stage.a_service(1)):
+            await stage.publish(*[a_release(f"k{i}", because=f"{turn}.{i}") for i in range(200)])
+            await noted(stage, 200 * (turn + 1))
+        assert await unsaid(stage) == 0
+    assert len(await stage.said("budget.funds-spent.v1")) == 600
+
+
+async def test_a_relay_that_stops_takes_over_what_another_leaves_behind(stage: Stage) -> None:
+    database = stage.a_service().database
+    other = await database.connect()
+    await other.execute("SELECT pg_advisory_lock(7001, shard) FROM generate_series(0, 7) AS shard")
+    relay = Relay(database, stage.kafka)
+    running = asyncio.create_task(relay.run())
+    async with database.transaction() as tx:
+        for number in range(20):
+            tx.emit(a_spending(a_release(f"k{number}")), because=None)
+    await relay.stop()
+    done, _ = await asyncio.wait([running], timeout=1)
+    assert (done, await unsaid(stage)) == (set(), 20)
+    await other.close()  # As the other relay frees its shards when it ends.
+    await asyncio.wait_for(running, 10)
+    await database.close()
+    assert await unsaid(stage) == 0
+    assert len(await stage.said("budget.funds-spent.v1")) == 20
 
 
 async def test_a_replica_that_goes_leaves_no_gap_and_no_double(stage: Stage) -> None:
