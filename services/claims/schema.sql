@@ -1,5 +1,14 @@
 -- Today's tables, generated from migrations/ by tests/integration/test_schemas.py.
 
+CREATE FUNCTION public.refuse_to_forget() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    RAISE EXCEPTION '% only grows; what was done stays written down', TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation';
+END
+$$;
+
 CREATE TABLE public.claims (
     claim_id uuid NOT NULL,
     number bigint NOT NULL,
@@ -42,6 +51,40 @@ CREATE TABLE public.companies (
     CONSTRAINT companies_claim_age_days_check CHECK ((claim_age_days >= 1))
 );
 
+CREATE TABLE public.dead_letter_actions (
+    at_place bigint NOT NULL,
+    letter_id uuid NOT NULL,
+    run_id uuid NOT NULL,
+    action text NOT NULL,
+    outcome text NOT NULL,
+    acted_by text NOT NULL,
+    approved_by text,
+    reason text NOT NULL,
+    state_before text NOT NULL,
+    state_after text NOT NULL,
+    code text,
+    detail text,
+    key_before bytea,
+    key_after bytea,
+    value_before bytea,
+    value_after bytea,
+    patch text,
+    acted_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT dead_letter_actions_acted_by_check CHECK ((acted_by <> ''::text)),
+    CONSTRAINT dead_letter_actions_action_check CHECK ((action = ANY (ARRAY['replay'::text, 'discard'::text, 'edit'::text]))),
+    CONSTRAINT dead_letter_actions_check CHECK ((approved_by <> acted_by)),
+    CONSTRAINT dead_letter_actions_reason_check CHECK ((reason <> ''::text))
+);
+
+ALTER TABLE public.dead_letter_actions ALTER COLUMN at_place ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.dead_letter_actions_at_place_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.dead_letters (
     id uuid NOT NULL,
     topic text NOT NULL,
@@ -57,6 +100,17 @@ CREATE TABLE public.dead_letters (
     blocks_key boolean NOT NULL,
     failed_at timestamp with time zone DEFAULT now() NOT NULL,
     state text DEFAULT 'open'::text NOT NULL,
+    fingerprint text GENERATED ALWAYS AS ("left"(md5(((((code || chr(10)) || handler) || chr(10)) || kind)), 12)) STORED NOT NULL,
+    error_class text DEFAULT ''::text NOT NULL,
+    record_ms bigint DEFAULT 0 NOT NULL,
+    attempts integer DEFAULT 1 NOT NULL,
+    replays integer DEFAULT 0 NOT NULL,
+    last_failed_at timestamp with time zone DEFAULT now() NOT NULL,
+    edited_key bytea,
+    edited_value bytea,
+    edited_by text,
+    event_id uuid,
+    digest bigint,
     CONSTRAINT dead_letters_state_check CHECK ((state = ANY (ARRAY['open'::text, 'replayed'::text, 'discarded'::text])))
 );
 
@@ -144,7 +198,18 @@ CREATE TABLE public.parked (
     key bytea NOT NULL,
     headers bytea NOT NULL,
     value bytea,
-    parked_at timestamp with time zone DEFAULT now() NOT NULL
+    parked_at timestamp with time zone DEFAULT now() NOT NULL,
+    record_ms bigint DEFAULT 0 NOT NULL,
+    place bigint NOT NULL
+);
+
+ALTER TABLE public.parked ALTER COLUMN place ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.parked_place_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE public.prints (
@@ -179,6 +244,9 @@ ALTER TABLE ONLY public.claims
 
 ALTER TABLE ONLY public.companies
     ADD CONSTRAINT companies_pkey PRIMARY KEY (company);
+
+ALTER TABLE ONLY public.dead_letter_actions
+    ADD CONSTRAINT dead_letter_actions_pkey PRIMARY KEY (at_place);
 
 ALTER TABLE ONLY public.dead_letters
     ADD CONSTRAINT dead_letters_pkey PRIMARY KEY (id);
@@ -220,8 +288,23 @@ CREATE INDEX claims_newest ON public.claims USING btree (number);
 
 CREATE INDEX claims_of_employee ON public.claims USING btree (company, employee, number);
 
+CREATE INDEX dead_letter_actions_letter ON public.dead_letter_actions USING btree (letter_id, at_place);
+
+CREATE INDEX dead_letter_actions_run ON public.dead_letter_actions USING btree (run_id, letter_id);
+
 CREATE INDEX dead_letters_blocking ON public.dead_letters USING btree (key) WHERE (blocks_key AND (state = 'open'::text));
+
+CREATE INDEX dead_letters_edited ON public.dead_letters USING btree (event_id) WHERE (edited_by IS NOT NULL);
+
+CREATE INDEX dead_letters_groups ON public.dead_letters USING btree (fingerprint);
+
+CREATE INDEX dead_letters_open ON public.dead_letters USING btree (id) WHERE (state = 'open'::text);
 
 CREATE INDEX held_claims ON public.held USING btree (claim_id);
 
-CREATE INDEX parked_keys ON public.parked USING btree (key);
+CREATE INDEX parked_keys ON public.parked USING btree (key, place);
+
+CREATE TRIGGER dead_letter_actions_only_grow BEFORE DELETE OR UPDATE OR TRUNCATE ON public.dead_letter_actions FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_to_forget();
+
+ALTER TABLE ONLY public.dead_letter_actions
+    ADD CONSTRAINT dead_letter_actions_letter_id_fkey FOREIGN KEY (letter_id) REFERENCES public.dead_letters(id);

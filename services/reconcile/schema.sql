@@ -1,5 +1,14 @@
 -- Today's tables, generated from migrations/ by tests/integration/test_schemas.py.
 
+CREATE FUNCTION public.refuse_to_forget() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    RAISE EXCEPTION '% only grows; what was done stays written down', TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation';
+END
+$$;
+
 CREATE TABLE public.accounts (
     account text NOT NULL,
     company text NOT NULL
@@ -11,6 +20,40 @@ CREATE TABLE public.allocations (
     amount_minor bigint NOT NULL,
     returns uuid,
     CONSTRAINT allocations_amount_minor_check CHECK ((amount_minor <> 0))
+);
+
+CREATE TABLE public.dead_letter_actions (
+    at_place bigint NOT NULL,
+    letter_id uuid NOT NULL,
+    run_id uuid NOT NULL,
+    action text NOT NULL,
+    outcome text NOT NULL,
+    acted_by text NOT NULL,
+    approved_by text,
+    reason text NOT NULL,
+    state_before text NOT NULL,
+    state_after text NOT NULL,
+    code text,
+    detail text,
+    key_before bytea,
+    key_after bytea,
+    value_before bytea,
+    value_after bytea,
+    patch text,
+    acted_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT dead_letter_actions_acted_by_check CHECK ((acted_by <> ''::text)),
+    CONSTRAINT dead_letter_actions_action_check CHECK ((action = ANY (ARRAY['replay'::text, 'discard'::text, 'edit'::text]))),
+    CONSTRAINT dead_letter_actions_check CHECK ((approved_by <> acted_by)),
+    CONSTRAINT dead_letter_actions_reason_check CHECK ((reason <> ''::text))
+);
+
+ALTER TABLE public.dead_letter_actions ALTER COLUMN at_place ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.dead_letter_actions_at_place_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE public.dead_letters (
@@ -28,6 +71,17 @@ CREATE TABLE public.dead_letters (
     blocks_key boolean NOT NULL,
     failed_at timestamp with time zone DEFAULT now() NOT NULL,
     state text DEFAULT 'open'::text NOT NULL,
+    fingerprint text GENERATED ALWAYS AS ("left"(md5(((((code || chr(10)) || handler) || chr(10)) || kind)), 12)) STORED NOT NULL,
+    error_class text DEFAULT ''::text NOT NULL,
+    record_ms bigint DEFAULT 0 NOT NULL,
+    attempts integer DEFAULT 1 NOT NULL,
+    replays integer DEFAULT 0 NOT NULL,
+    last_failed_at timestamp with time zone DEFAULT now() NOT NULL,
+    edited_key bytea,
+    edited_value bytea,
+    edited_by text,
+    event_id uuid,
+    digest bigint,
     CONSTRAINT dead_letters_state_check CHECK ((state = ANY (ARRAY['open'::text, 'replayed'::text, 'discarded'::text])))
 );
 
@@ -202,7 +256,18 @@ CREATE TABLE public.parked (
     key bytea NOT NULL,
     headers bytea NOT NULL,
     value bytea,
-    parked_at timestamp with time zone DEFAULT now() NOT NULL
+    parked_at timestamp with time zone DEFAULT now() NOT NULL,
+    record_ms bigint DEFAULT 0 NOT NULL,
+    place bigint NOT NULL
+);
+
+ALTER TABLE public.parked ALTER COLUMN place ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.parked_place_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE public.parties (
@@ -255,6 +320,9 @@ CREATE VIEW public.standing_payments AS
 
 ALTER TABLE ONLY public.accounts
     ADD CONSTRAINT accounts_pkey PRIMARY KEY (account);
+
+ALTER TABLE ONLY public.dead_letter_actions
+    ADD CONSTRAINT dead_letter_actions_pkey PRIMARY KEY (at_place);
 
 ALTER TABLE ONLY public.dead_letters
     ADD CONSTRAINT dead_letters_pkey PRIMARY KEY (id);
@@ -317,7 +385,17 @@ CREATE INDEX allocations_of_item ON public.allocations USING btree (entry_id);
 
 CREATE UNIQUE INDEX allocations_once ON public.allocations USING btree (match_id, entry_id, COALESCE(returns, match_id));
 
+CREATE INDEX dead_letter_actions_letter ON public.dead_letter_actions USING btree (letter_id, at_place);
+
+CREATE INDEX dead_letter_actions_run ON public.dead_letter_actions USING btree (run_id, letter_id);
+
 CREATE INDEX dead_letters_blocking ON public.dead_letters USING btree (key) WHERE (blocks_key AND (state = 'open'::text));
+
+CREATE INDEX dead_letters_edited ON public.dead_letters USING btree (event_id) WHERE (edited_by IS NOT NULL);
+
+CREATE INDEX dead_letters_groups ON public.dead_letters USING btree (fingerprint);
+
+CREATE INDEX dead_letters_open ON public.dead_letters USING btree (id) WHERE (state = 'open'::text);
 
 CREATE INDEX exceptions_of_item ON public.exceptions USING btree (entry_id) WHERE (state = 'open'::text);
 
@@ -343,13 +421,15 @@ CREATE INDEX lines_waiting ON public.lines USING btree (company, currency, amoun
 
 CREATE INDEX mentions_by_reference ON public.mentions USING btree (company, reference_key);
 
-CREATE INDEX parked_keys ON public.parked USING btree (key);
+CREATE INDEX parked_keys ON public.parked USING btree (key, place);
 
 CREATE INDEX parties_by_name ON public.parties USING btree (company, name_key) WHERE (name_key <> ''::text);
 
 CREATE UNIQUE INDEX statements_once ON public.statements USING btree (account, reference, closed_on) WHERE (state <> 'quarantined'::text);
 
 CREATE INDEX statements_quarantined ON public.statements USING btree (account, reference, closed_on) WHERE (state = 'quarantined'::text);
+
+CREATE TRIGGER dead_letter_actions_only_grow BEFORE DELETE OR UPDATE OR TRUNCATE ON public.dead_letter_actions FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_to_forget();
 
 ALTER TABLE ONLY public.allocations
     ADD CONSTRAINT allocations_entry_id_fkey FOREIGN KEY (entry_id) REFERENCES public.items(entry_id);
@@ -359,6 +439,9 @@ ALTER TABLE ONLY public.allocations
 
 ALTER TABLE ONLY public.allocations
     ADD CONSTRAINT allocations_returns_fkey FOREIGN KEY (returns) REFERENCES public.matches(match_id);
+
+ALTER TABLE ONLY public.dead_letter_actions
+    ADD CONSTRAINT dead_letter_actions_letter_id_fkey FOREIGN KEY (letter_id) REFERENCES public.dead_letters(id);
 
 ALTER TABLE ONLY public.differences
     ADD CONSTRAINT differences_match_id_fkey FOREIGN KEY (match_id) REFERENCES public.matches(match_id);

@@ -37,7 +37,7 @@ BANNED = {
 }
 EXEMPT = {
     ("chassis/db.py", r"\bdatetime\.now\("): "the one clock of a transaction",
-    ("chassis/consume.py", r"\bdatetime\.now\("): "the age of an event is measured, not decided on",
+    ("chassis/effect.py", r"\bdatetime\.now\("): "the age of an event is measured, not decided on",
 }
 BANNED_WORDS = {"manager", "helper", "processor", "base", "abstract", "impl", "util", "common"}
 ALLOWED_NAMES = {"manager"}  # An employee's manager: the trade's own word, in fields and rules.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,7 @@ from aiokafka import TopicPartition
 
 from chassis.consume import BREAKER_MIN, Consumer
 from chassis.inbox import stored_offsets
+from chassis.outbox import unpack
 from tests.support import given, said
 from tests.support.toy import (
     BROKEN,
@@ -176,12 +178,50 @@ async def test_a_dead_letter_keeps_every_byte(database: Database) -> None:
     async with database.transaction() as tx:
         row = await tx.fetchrow("SELECT topic, key, headers, payload FROM outbox")
     assert row is not None
-    from chassis.outbox import unpack  # noqa: PLC0415
-
     assert row["topic"] == "dlq.budget"
     assert row["key"] == b"\xfe"
     assert row["payload"] == b"{nonsense"
     assert unpack(row["headers"])[-3:] == headers
+
+
+DLQ_HEADERS = [
+    "dlq-letter-id", "dlq-original-topic", "dlq-original-partition", "dlq-original-offset",
+    "dlq-original-timestamp", "dlq-consumer-group", "dlq-service-version", "dlq-handler",
+    "dlq-error-class", "dlq-error-code", "dlq-error-message", "dlq-attempts",
+    "dlq-first-failed-at", "dlq-failed-at", "dlq-retryable", "dlq-replay-count",
+    "dlq-fingerprint",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", [None, b"", b"\xfe\x00"])
+async def test_a_dead_letter_says_all_of_its_failure_beside_the_record(
+    database: Database, key: bytes | None
+) -> None:
+    consumer, _ = await a_consumer(database)
+    headers: list[tuple[str, bytes | None]] = [
+        ("ce_type", b"budget.funds-released.v1"), ("odd", b"\xff\x00"), ("odd", b"again"),
+        ("dlq-error-code", b"FORGED"), ("none", None), ("odd", b""),
+    ]  # fmt: skip
+    record = replace(raw_record(b"\xff{", headers, key=key, offset=0), timestamp=1_700_000_000_123)
+    await consumer.consume([record])
+    async with database.reader() as reader:
+        row = await reader.fetchrow("SELECT key, headers, payload FROM outbox")
+        letter = await reader.fetchrow(
+            "SELECT id, key, headers, value, fingerprint, record_ms FROM dead_letters"
+        )
+    assert row is not None
+    assert letter is not None
+    told = unpack(row["headers"])
+    assert [name for name, _ in told[: len(DLQ_HEADERS)]] == DLQ_HEADERS
+    assert told[len(DLQ_HEADERS) :] == headers == unpack(letter["headers"])
+    assert (row["key"], row["payload"]) == (key, b"\xff{") == (letter["key"], letter["value"])
+    own = dict(told[: len(DLQ_HEADERS)])
+    assert own["dlq-original-timestamp"] == b"1700000000123"
+    assert own["dlq-error-class"] == b"Unreadable"
+    assert own["dlq-fingerprint"] == letter["fingerprint"].encode()
+    assert own["dlq-letter-id"] == str(letter["id"]).encode()
+    assert own["dlq-attempts"] == b"1"
+    assert own["dlq-retryable"] == b"false"
 
 
 async def test_the_breaker_halts_before_it_buries_a_topic(database: Database) -> None:
@@ -331,6 +371,81 @@ async def test_partitions_that_were_never_assigned_are_not_touched(database: Dat
     assert await notes(database) == []
     async with database.reader() as reader:
         assert await reader.fetchval("SELECT count(*) FROM offsets WHERE partition = 4") == 0
+
+
+async def test_one_broken_record_a_poll_halts_as_well(database: Database) -> None:
+    consumer, _ = await a_consumer(database)
+    for offset in range(30):
+        key = f"k{offset}"
+        await consumer.consume([record_of(a_release(key, because=BROKEN), offset=offset)])
+    assert "20 records in a row" in consumer.halted
+    assert len(await dead(database)) == BREAKER_MIN - 1
+
+
+async def test_a_restart_closes_the_breaker_and_reads_on_where_it_halted(
+    database: Database,
+) -> None:
+    consumer, _ = await a_consumer(database)
+    batch = [record_of(a_release(f"k{i}", because=BROKEN), offset=i) for i in range(50)]
+    await consumer.consume(batch)
+    stood = (await stored_offsets(database, [PARTITION]))[PARTITION]
+    assert consumer.halted
+    heir, client = await a_consumer(database)
+    assert client.sought[PARTITION] == stood < 50
+    repaired = [record_of(a_release(f"k{i}"), offset=i) for i in range(stood, 50)]
+    await heir.consume(repaired)
+    assert not heir.halted
+    assert len(await notes(database)) == 50 - stood
+
+
+async def test_a_handler_that_works_in_between_is_not_broken(database: Database) -> None:
+    consumer, _ = await a_consumer(database)
+    for offset in range(50):
+        because = BROKEN if offset % 2 else "TEST"
+        event = a_release(f"k{offset}", because=because)
+        await consumer.consume([record_of(event, offset=offset)])
+    assert not consumer.halted
+    assert len(await dead(database)) == 25
+
+
+async def test_an_unreadable_event_waits_behind_the_dead_letter_of_its_key(
+    database: Database,
+) -> None:
+    consumer, _ = await a_consumer(database)
+    key = a_release("k").key.encode()
+    headers = [("ce_type", b"budget.funds-released.v1")]
+    await consumer.consume(
+        [
+            record_of(a_release("k", because=POISONED), offset=0),
+            record_of(a_release("k", because="SECOND"), offset=1),
+            raw_record(b"{", headers, key=key, offset=2),
+            record_of(a_release("k", because="FOURTH"), offset=3),
+        ]
+    )
+    assert [code for _, code, _ in await dead(database)] == ["TOY_POISON"]
+    async with database.transaction() as tx:
+        await tx.execute("UPDATE dead_letters SET state = 'discarded'")
+    while await consumer.release_parked():
+        pass
+    assert [note for _, note in await notes(database)] == ["SECOND"]
+    assert [offset for offset, *_ in await dead(database)] == [0, 2]
+    async with database.reader() as reader:
+        assert await reader.fetchval('SELECT "offset" FROM parked') == 3
+
+
+async def test_parked_events_keep_their_order_when_clocks_go_back(
+    database: Database,
+) -> None:
+    consumer, _ = await a_consumer(database)
+    await consumer.consume([record_of(a_release("k", because=POISONED), offset=5)])
+    later = [a_release("k", because=f"N{i}") for i in range(3)]
+    await consumer.consume([record_of(each, offset=6 + i) for i, each in enumerate(later)])
+    async with database.transaction() as tx:
+        await tx.execute("UPDATE parked SET parked_at = now() - (\"offset\" * interval '1 hour')")
+        await tx.execute("UPDATE dead_letters SET state = 'discarded'")
+    while await consumer.release_parked():
+        pass
+    assert [note for _, note in await notes(database)] == ["N0", "N1", "N2"]
 
 
 async def test_what_is_caused_names_its_cause_and_its_trace(database: Database) -> None:

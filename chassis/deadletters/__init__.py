@@ -1,0 +1,1 @@
+"""Dead letters: what failed for good, what waits behind it, and how people repair it."""
