@@ -45,6 +45,16 @@ class EntryFailed(_ClaimFact):
     reasons: list[Reason]
 
 
+@event("posting.entry-held.v1")
+class EntryHeld(_ClaimFact):
+    """The entry waits for master data or an open period; it is posted when they come.
+
+    The money stays reserved. Said again only when other reasons than before hold it.
+    """
+
+    reasons: list[Reason]
+
+
 @event("posting.entry-reversed.v1")
 class EntryReversed(_ClaimFact):
     """A posted entry was turned back by a second one; `total` is the amount of the first."""

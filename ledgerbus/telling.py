@@ -115,6 +115,7 @@ _WORDS: Final[dict[str, Callable[[Body], str]]] = {
     "approval.claim-rejected.v1": lambda b: f"rejected by {b.get('by') or '?'}: {_reasons(b)}",
     "posting.entry-posted.v1": _posted,
     "posting.entry-failed.v1": lambda b: f"not posted: {_reasons(b)}",
+    "posting.entry-held.v1": lambda b: f"not posted yet: {_reasons(b)}",
     "posting.entry-reversed.v1": lambda b: f"turned back by {b.get('entry_number')}",
     "posting.journal-entry-recorded.v1": lambda b: f"recorded {b.get('entry_number')} for finance",
     "reconcile.payment-matched.v1": _matched,

@@ -17,7 +17,7 @@ from contracts.approval import ClaimRejected
 from contracts.budget import FundsRefused
 from contracts.claims import ClaimLine, ClaimRefused, DuplicateWarning, SubmitClaim, WithdrawClaim
 from contracts.codec import CONTENT_TYPE, Unreadable, strict_json
-from contracts.posting import EntryFailed
+from contracts.posting import EntryFailed, EntryHeld
 from contracts.values import ClaimId, Code, Money, PaidBy, Reason, Text
 from contracts.values import claim_id as id_under
 from services.claims.domain import Search, State
@@ -42,7 +42,13 @@ _STATUS: Final = {
     "REVISION_CONFLICT": 409,
     "TOO_LARGE": 413,
 }  # Whatever else is refused could be read: 422.
-_WHY: Final = frozenset({ClaimRejected.kind, FundsRefused.kind, EntryFailed.kind})
+_WHY: Final = {
+    State.REJECTED: ClaimRejected.kind,
+    State.FUNDS_REFUSED: FundsRefused.kind,
+    State.POSTING_HELD: EntryHeld.kind,
+    State.POSTING_FAILED: EntryFailed.kind,
+}
+"""Which fact says why a claim stands where it stands."""
 _NUMBER_MAX: Final = 2**63 - 1  # What the column holds; a cursor beyond it is forged.
 
 
@@ -327,7 +333,8 @@ async def show_claim(reader: Reading, claim_id: UUID, revision: int | None = Non
         raise Problem(404, "CLAIM_NOT_FOUND", "this claim has no such revision")
     paper = (await shown.documents(reader, [one.claim.key]))[one.claim.key]
     steps = await shown.story(reader, claim_id)
-    why = [s for s in steps if s.revision == one.claim.revision and s.kind in _WHY]
+    said = _WHY.get(one.claim.state)
+    why = [s for s in steps if s.revision == one.claim.revision and s.kind == said]
     return ClaimView(
         **_summary(one),
         paid_by=paper.paid_by,

@@ -8,6 +8,7 @@ One revision of a claim:
         ▼                    ▼                   ▼                        ▼               ▼  │ back
      rejected             rejected         funds_refused           posting_failed        settled
 
+        reserved ──an account or an open period is missing──▶ posting_held ──it has come──▶ posted
         any state before posted ──its owner takes it back──▶ withdrawn
         posted | settled ──its entry is turned back──▶ reversed
 
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING, Final
 from contracts.approval import ClaimApproved, ClaimRejected, StepOpened
 from contracts.budget import FundsChecked, FundsRefused, FundsReleased, FundsReserved, FundsSpent
 from contracts.claims import ClaimRefused, ClaimSettled, ClaimSubmitted, ClaimWithdrawn
-from contracts.posting import EntryFailed, EntryPosted, EntryReversed
+from contracts.posting import EntryFailed, EntryHeld, EntryPosted, EntryReversed
 from contracts.reconcile import PaymentMatched, PaymentReturned, PaymentUnmatched
 from contracts.values import Money
 
@@ -46,6 +47,7 @@ Told = (
     | FundsRefused
     | EntryPosted
     | EntryFailed
+    | EntryHeld
     | EntryReversed
     | Payment
 )
@@ -84,6 +86,7 @@ class State(StrEnum):
     SETTLED = "settled"
     REJECTED = "rejected"
     FUNDS_REFUSED = "funds_refused"
+    POSTING_HELD = "posting_held"
     POSTING_FAILED = "posting_failed"
     REVERSED = "reversed"
     WITHDRAWN = "withdrawn"
@@ -114,6 +117,7 @@ class Facts(IntFlag):
     FAILED = auto()
     REVERSED = auto()
     WITHDRAWN = auto()
+    HELD = auto()
 
 
 NOTHING: Final = Facts(0)
@@ -128,6 +132,7 @@ _FURTHEST_FIRST: Final = (
     (Facts.FAILED, State.POSTING_FAILED),
     (Facts.FUNDS_REFUSED, State.FUNDS_REFUSED),
     (Facts.REJECTED, State.REJECTED),
+    (Facts.HELD, State.POSTING_HELD),
     (Facts.RESERVED, State.RESERVED),
     (Facts.APPROVED, State.APPROVED),
     (Facts.ASKED, State.IN_APPROVAL),
@@ -219,6 +224,7 @@ _FACT_OF: Final[dict[type, Facts]] = {
     FundsRefused: Facts.FUNDS_REFUSED,
     EntryPosted: Facts.POSTED,
     EntryFailed: Facts.FAILED,
+    EntryHeld: Facts.HELD,
     EntryReversed: Facts.REVERSED,
 }
 
@@ -277,6 +283,7 @@ _FIGURES: Final[dict[str, set[str]]] = {
         "entry_id", "entry_number", "ledger", "posting_date", "payee", "reference", "total",
     },
     EntryFailed.kind: {"reasons"},
+    EntryHeld.kind: {"reasons"},
     EntryReversed.kind: {"entry_id", "entry_number", "reverses", "posting_date", "because"},
     PaymentMatched.kind: {
         "match_id", "paid", "open", "bank_line", "differences", "rule", "score", "evidence",

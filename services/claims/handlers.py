@@ -15,7 +15,7 @@ from contracts.masterdata import (
     EmployeeDefined,
     ProjectDefined,
 )
-from contracts.posting import EntryFailed, EntryPosted, EntryReversed
+from contracts.posting import EntryFailed, EntryHeld, EntryPosted, EntryReversed
 from contracts.reconcile import PaymentMatched, PaymentReturned, PaymentUnmatched
 from services.claims.domain import hear, heard_step
 from services.claims.policy.intake import Outcome, judge
@@ -128,6 +128,12 @@ async def entries_are_posted(facts: list[EntryPosted], tx: Tx) -> None:
 @handlers.on(EntryFailed)
 async def entries_fail(facts: list[EntryFailed], tx: Tx) -> None:
     """A claim cannot be posted; its next revision may come."""
+    await _follow(facts, tx)
+
+
+@handlers.on(EntryHeld)
+async def entries_are_held(facts: list[EntryHeld], tx: Tx) -> None:
+    """The posting of a claim waits for data that finance or master data owes."""
     await _follow(facts, tx)
 
 

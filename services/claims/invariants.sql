@@ -15,7 +15,7 @@ JOIN (VALUES
     (8, 'approval.claim-rejected.v1'), (16, 'budget.funds-reserved.v1'),
     (32, 'budget.funds-refused.v1'), (64, 'posting.entry-posted.v1'),
     (128, 'posting.entry-failed.v1'), (256, 'posting.entry-reversed.v1'),
-    (512, 'claims.claim-withdrawn.v1')
+    (512, 'claims.claim-withdrawn.v1'), (1024, 'posting.entry-held.v1')
 ) AS k (bit, kind) ON c.facts & k.bit <> 0
 LEFT JOIN steps s ON s.claim_id = c.claim_id AND s.revision = c.revision AND s.kind = k.kind
 WHERE c.since > now() - interval '1 day' AND s.claim_id IS NULL;

@@ -29,7 +29,7 @@ CREATE TABLE public.claims (
     CONSTRAINT awaited_until_submitted CHECK ((((state = 'awaited'::text) = ((facts & 1) = 0)) AND (((facts & 1) = 0) = (submitted_at IS NULL)) AND (((facts & 1) = 0) OR ((source IS NOT NULL) AND (source_key IS NOT NULL) AND (employee IS NOT NULL) AND (digest IS NOT NULL))))),
     CONSTRAINT claims_digest_check CHECK ((length(digest) = 16)),
     CONSTRAINT claims_revision_check CHECK ((revision >= 1)),
-    CONSTRAINT claims_state_check CHECK ((state = ANY (ARRAY['awaited'::text, 'submitted'::text, 'in_approval'::text, 'approved'::text, 'reserved'::text, 'posted'::text, 'settled'::text, 'rejected'::text, 'funds_refused'::text, 'posting_failed'::text, 'reversed'::text, 'withdrawn'::text]))),
+    CONSTRAINT claims_state_check CHECK ((state = ANY (ARRAY['awaited'::text, 'submitted'::text, 'in_approval'::text, 'approved'::text, 'reserved'::text, 'posting_held'::text, 'posted'::text, 'settled'::text, 'rejected'::text, 'funds_refused'::text, 'posting_failed'::text, 'reversed'::text, 'withdrawn'::text]))),
     CONSTRAINT facts_do_not_contradict CHECK ((((facts & 12) <> 12) AND ((facts & 48) <> 48) AND ((facts & 192) <> 192))),
     CONSTRAINT settled_by_full_payment_of_an_entry CHECK (((state <> 'settled'::text) OR (((facts & 64) <> 0) AND (open_minor = 0) AND (paid_on IS NOT NULL))))
 )

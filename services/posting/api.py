@@ -1,4 +1,4 @@
-"""The books over HTTP: trial balance, entries with their lines, intents for other ledgers."""
+"""The books over HTTP: trial balance, entries, intents for other ledgers, and what is held."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import Query
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from chassis.http import PageArgs, Paged, Problem, Reading, Writing, router
 from contracts.posting import EntryLine
-from contracts.values import Code, Money, Text, total
-from services.posting.domain import DateRule, IntentState, Kind, Recorded
-from services.posting.store import intents, journal
+from contracts.values import Code, Money, Reason, Text, total
+from services.posting.domain import DateRule, IntentState, Kind, Recorded, Stage
+from services.posting.policy import give_up
+from services.posting.rules import facts_of
+from services.posting.store import cases, decisions, holds, intents, journal
 
 routes = router()
 
 _CODE: Final = TypeAdapter[str](Code)
+_REVISION_MAX: Final = 2**31 - 1  # What the column holds; a cursor beyond it is forged.
 From = Annotated[date, Query(alias="from", description="first posting date")]
 To = Annotated[date, Query(alias="to", description="last posting date")]
 
@@ -81,6 +84,53 @@ class IntentView(BaseModel):
     made_at: datetime
     entry_number: str | None
     detail: str
+
+
+class HoldView(BaseModel):
+    """A claim whose entry waits for master data or an open period, and what it lacks."""
+
+    claim_id: UUID
+    revision: int
+    company: str
+    total: Money
+    since: datetime
+    reasons: list[Reason]
+
+
+class LackView(BaseModel):
+    """One thing that is missing: a purpose, a category, a period; and what waits for it."""
+
+    code: str
+    company: str
+    missing: str
+    claims: int
+    total: Money
+    since: datetime
+
+
+class Lacking(BaseModel):
+    """Everything that is missing, what holds the most money first."""
+
+    items: list[LackView]
+
+
+class GiveUp(BaseModel):
+    """Which held claim is not to be posted any more, by whose word, and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    claim_id: UUID
+    revision: int = Field(default=1, ge=1, le=_REVISION_MAX)
+    by: Code
+    because: Text = Field(min_length=1)
+
+
+class GivenUp(BaseModel):
+    """The claim has failed; its money is given back."""
+
+    claim_id: UUID
+    revision: int
+    reasons: list[Reason]
 
 
 class SendAgain(BaseModel):
@@ -191,6 +241,74 @@ async def send_again(body: SendAgain, tx: Writing) -> Sent:
     if not await intents.send_again(tx, body.key, by=body.by, because=body.because):
         raise Problem(409, "INTENT_NOT_REFUSED", f"{body.key} is no refused reversal")
     return Sent(key=body.key, state="intended")
+
+
+@routes.get("/holds")
+async def list_holds(
+    reader: Reading, page: PageArgs, company: Code | None = None
+) -> Paged[HoldView]:
+    """The claims whose entries wait, with all that each of them lacks."""
+    found = await holds.list_holds(
+        reader, company, after=_after_case(page.after), limit=page.limit + 1
+    )
+    views = [
+        HoldView(
+            claim_id=held.claim_id,
+            revision=held.revision,
+            company=held.company,
+            total=held.total,
+            since=held.since,
+            reasons=list(held.reasons),
+        )
+        for held in found
+    ]
+    return Paged[HoldView].of(views, page, key=lambda held: [held.claim_id, held.revision])
+
+
+@routes.get("/holds/causes")
+async def list_causes(reader: Reading, company: Code | None = None) -> Lacking:
+    """What is missing, with the number of claims and the money that each lack holds up."""
+    found = await holds.list_lacks(reader, company)
+    return Lacking(
+        items=[
+            LackView(
+                code=lack.code,
+                company=lack.company,
+                missing=lack.missing,
+                claims=lack.claims,
+                total=lack.total,
+                since=lack.since,
+            )
+            for lack in found
+        ]
+    )
+
+
+@routes.post("/holds/give-up")
+async def give_up_posting(body: GiveUp, tx: Writing) -> GivenUp:
+    """End a held claim: it fails with what held it, and its budget gets the money back."""
+    key = (body.claim_id, body.revision)
+    case = (await cases.lock_cases(tx, [key])).get(key)
+    reasons = (await holds.reasons_held(tx, [key])).get(key)
+    if case is None or case.stage not in {Stage.HELD, Stage.BLOCKED} or reasons is None:
+        raise Problem(409, "CLAIM_NOT_HELD", f"{body.claim_id} is not held at posting")
+    move = give_up(case, reasons, by=body.by, why=body.because)
+    await decisions.save(tx, [move])
+    for fact, because in facts_of([move], {}):
+        tx.emit(fact, because=because)
+    return GivenUp(claim_id=body.claim_id, revision=body.revision, reasons=list(move.reasons))
+
+
+def _after_case(parts: list[str] | None) -> tuple[UUID, int] | None:
+    if parts is None:
+        return None
+    try:
+        claim_id, revision = UUID(parts[0]), int(parts[1])
+    except (IndexError, ValueError):
+        raise _forged() from None
+    if not 0 <= revision <= _REVISION_MAX:
+        raise _forged()
+    return claim_id, revision
 
 
 def _after(parts: list[str] | None) -> tuple[date, UUID] | None:

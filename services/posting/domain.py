@@ -5,7 +5,10 @@
       │  ├─ outside ledger ─▶ intended ┘  │                    │
       │  │                      │  └─ withdrawn ─▶ recalled ───┘ (or withdrawn, if never posted)
       │  │                      └─ refused ─▶ failed
-      │  └─ account or period missing ─▶ blocked ─▶ posted, intended or failed
+      │  └─ account or period missing ─▶ blocked ─▶ posted or intended
+      │                                    │  ▲
+      │                              still ▼  │ it has come
+      │                                   held ─── given up ─▶ failed
       ├─ withdrawn ─▶ withdrawn
       └─ rejected, or its money refused ─▶ refused
 
@@ -42,6 +45,7 @@ class Stage(StrEnum):
 
     WAITING = "waiting"
     BLOCKED = "blocked"
+    HELD = "held"
     INTENDED = "intended"
     RECALLED = "recalled"
     POSTED = "posted"
@@ -240,7 +244,7 @@ class Case:
     @property
     def complete(self) -> bool:
         """Whether claim and reservation are both known and no decision has been made."""
-        undecided = self.stage in {Stage.WAITING, Stage.BLOCKED}
+        undecided = self.stage in {Stage.WAITING, Stage.BLOCKED, Stage.HELD}
         return undecided and self.claim is not None and self.cause is not None
 
     @property
@@ -276,7 +280,7 @@ def learn(case: Case, fact: Fact, *, now: datetime) -> Case:
 
 def _withdrawn(case: Case, fact: ClaimWithdrawn, now: datetime) -> Case:
     match case.stage:
-        case Stage.WAITING | Stage.BLOCKED:
+        case Stage.WAITING | Stage.BLOCKED | Stage.HELD:
             return dropped(case)
         case Stage.INTENDED:
             return replace(case, stage=Stage.RECALLED, cause=fact)
@@ -341,12 +345,36 @@ class Intent:
         return self.entry.key
 
 
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A claim whose entry waits for data: why, and since when."""
+
+    claim_id: UUID
+    revision: int
+    company: str
+    total: Money
+    since: datetime
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """One thing that is missing, and how many claims and how much money wait for it."""
+
+    code: str
+    company: str
+    missing: str
+    claims: int
+    total: Money
+    since: datetime
+
+
 IntentState = Literal["intended", "calling", "posted", "refused", "unknown", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One decision about a case: its new state, and the entry or the refusal that goes with it.
+    """One decision about a case: its new state, and the entry or the reasons that go with it.
 
     `number` is given by another ledger; without it the entry goes to the ledger it names.
     """

@@ -10,9 +10,9 @@ from contracts.budget import FundsRefused, FundsReserved
 from contracts.claims import ClaimSubmitted, ClaimWithdrawn
 from contracts.masterdata import AccountMapped, CategoryDefined, CompanyDefined, PeriodDefined
 from services.posting.domain import Case, CaseKey, Fact, Stage, case_of, dropped, learn
-from services.posting.policy import advance
+from services.posting.policy import advance, supply
 from services.posting.rules import facts_of
-from services.posting.store import cases, chart, decisions, intents
+from services.posting.store import cases, chart, decisions, holds, intents
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,23 +87,28 @@ async def _decide(changed: Sequence[Case], tx: Tx) -> None:
 
 @handlers.on(CompanyDefined)
 async def define_companies(defined: list[CompanyDefined], tx: Tx) -> None:
-    """Keep each company's currency and ledger."""
+    """Keep each company's currency and ledger, and wake what was held for it."""
     await chart.define_companies(tx, defined)
+    await holds.wake(tx, {supply("company", each.company) for each in defined})
 
 
 @handlers.on(CategoryDefined)
 async def define_categories(defined: list[CategoryDefined], tx: Tx) -> None:
-    """Keep whether the tax of each category may be deducted."""
+    """Keep whether the tax of each category may be deducted, and wake what was held for it."""
     await chart.define_categories(tx, defined)
+    await holds.wake(tx, {supply("category", each.company, each.category) for each in defined})
 
 
 @handlers.on(AccountMapped)
 async def map_accounts(mapped: list[AccountMapped], tx: Tx) -> None:
-    """Keep which account serves each purpose, and since when."""
+    """Keep which account serves each purpose and since when, and wake what was held for it."""
     await chart.map_accounts(tx, mapped)
+    await holds.wake(tx, {supply("account", each.company, each.purpose) for each in mapped})
 
 
 @handlers.on(PeriodDefined)
 async def define_periods(defined: list[PeriodDefined], tx: Tx) -> None:
-    """Keep which periods are open."""
+    """Keep which periods are open, and wake what was held for one."""
     await chart.define_periods(tx, defined)
+    opened = {supply("period", each.company) for each in defined if each.status == "open"}
+    await holds.wake(tx, opened)

@@ -62,3 +62,9 @@ SELECT i.key AS subject, coalesce(i.number, 'no number') AS detail
 FROM intents i
 LEFT JOIN entries e ON e.claim_id = i.claim_id AND e.revision = i.revision AND e.kind = i.kind
 WHERE i.state = 'posted' AND i.number IS DISTINCT FROM e.number;
+
+-- invariant: what-is-held-says-why: a held case has its claim, its cause and the reasons that hold it.
+SELECT c.claim_id || ' revision ' || c.revision AS subject, 'held without a reason' AS detail
+FROM cases c LEFT JOIN holds h USING (claim_id, revision)
+WHERE c.stage = 'held'
+    AND (h.claim_id IS NULL OR c.claim IS NULL OR c.cause_id IS NULL OR h.reasons = '[]');

@@ -38,10 +38,11 @@ if TYPE_CHECKING:
     from services.posting.domain import Claim, Expense
 
 # Master data comes on topics of its own and may arrive after the claim that needs it: what is
-# missing is looked for again this long before the refusal becomes a fact.
+# missing is looked for again this long before the claim is said to be held.
 GRACE: Final = timedelta(seconds=10)
 BACK_OFF_MAX_S: Final = 300  # A ledger that is down for hours is asked every five minutes.
 COMPANY_PART_MAX: Final = 16  # With year and eight digits it makes 30 characters, a bank's limit.
+ANY_EXPENSE: Final = "expense:*"  # The purpose that serves where a category has no own account.
 _PLAIN: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9.-]{{0,{COMPANY_PART_MAX - 1}}}")
 _NOT_PLAIN: Final = re.compile(r"[^A-Za-z0-9]+")
 
@@ -84,10 +85,11 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class Grounds:
-    """What decisions are made from: master data, and earlier postings to be turned back."""
+    """What decisions are made from: master data, postings to be turned back, what was held for."""
 
     chart: Chart
     postings: Mapping[CaseKey, Recorded]
+    held: Mapping[CaseKey, tuple[Reason, ...]]
 
 
 def needs_of(cases: Iterable[Case]) -> Needs:
@@ -99,7 +101,7 @@ def needs_of(cases: Iterable[Case]) -> Needs:
             continue
         purposes |= {
             (case.company, purpose)
-            for purpose in ("expense:*", "input_vat", f"payable:{case.claim.paid_by}")
+            for purpose in (ANY_EXPENSE, "input_vat", f"payable:{case.claim.paid_by}")
         }
         for expense in case.claim.expenses:
             purposes.add((case.company, f"expense:{expense.category}"))
@@ -181,7 +183,7 @@ def _lines(
             elif deductible:
                 deducted_minor = expense.tax_minor
         spent_minor = expense.net_minor if deducted_minor else expense.gross_minor
-        put((f"expense:{expense.category}", "expense:*"), spent_minor, expense)
+        put((f"expense:{expense.category}", ANY_EXPENSE), spent_minor, expense)
         if deducted_minor:
             put(("input_vat",), deducted_minor, expense)
     put((f"payable:{claim.paid_by}",), -case.total.minor, None)
@@ -210,24 +212,58 @@ def advance(case: Case, grounds: Grounds, *, entry_id: UUID, now: datetime) -> M
     """Decide a case that is due: post its claim, or turn back what was posted for it."""
     if case.stage is Stage.REVERSING:
         return turn_back(case, grounds.postings[case.key], grounds.chart, entry_id=entry_id)
-    return decide(case, grounds.chart, entry_id=entry_id, now=now)
+    return decide(case, grounds, entry_id=entry_id, now=now)
 
 
-def decide(case: Case, chart: Chart, *, entry_id: UUID, now: datetime) -> Move:
-    """Post a complete case, or block it; it fails if its master data is missing after GRACE."""
+def decide(case: Case, grounds: Grounds, *, entry_id: UUID, now: datetime) -> Move:
+    """Post a complete case, or block it; it is held if its master data is missing after GRACE."""
     claim, because = case.claim, _because(case)
     if claim is None:
         return Move(case, because)
-    found = draft(case, claim, chart, entry_id)
+    found = draft(case, claim, grounds.chart, entry_id)
     if isinstance(found, JournalEntry):
         stage = Stage.POSTED if found.ledger == EMBEDDED else Stage.INTENDED
         return Move(replace(case, stage=stage, claim=None, cause=None), because, entry=found)
     if case.stage is Stage.WAITING:
         return Move(replace(case, stage=Stage.BLOCKED, since=now), because)
-    if now - case.since < GRACE:
+    if case.stage is Stage.HELD or now - case.since < GRACE:
         return Move(case, because)
+    said = grounds.held.get(case.key) == found
+    held = replace(case, stage=Stage.HELD, since=now)
+    return Move(held, because, reasons=() if said else found)
+
+
+def give_up(case: Case, reasons: tuple[Reason, ...], *, by: str, why: str) -> Move:
+    """A person ends a held case: it fails for what held it, and by whose word."""
+    word = Reason(
+        code="POSTING_GIVEN_UP",
+        detail=f"{by} no longer waits for it: {why}",
+        who="finance",
+        figures={"by": by},
+    )
     failed = replace(case, stage=Stage.FAILED, claim=None, cause=None)
-    return Move(failed, because, reasons=found)
+    return Move(failed, _because(case), reasons=(word, *reasons))
+
+
+def lacks(reason: Reason) -> tuple[str, ...]:
+    """What would have to come for a reason to vanish, as `supply` names it when it comes."""
+    figures = reason.figures
+    match reason.code:
+        case "ACCOUNT_MAPPING_MISSING":
+            purpose = figures["purpose"]
+            others = (ANY_EXPENSE,) if purpose.startswith("expense:") else ()
+            return tuple(supply("account", figures["company"], p) for p in (purpose, *others))
+        case "CATEGORY_UNKNOWN":
+            return (supply("category", figures["company"], figures["category"]),)
+        case "PERIOD_CLOSED":
+            return (supply("period", figures["company"]),)
+        case _:
+            return (supply("company", figures["company"]),)
+
+
+def supply(what: str, *names: str) -> str:
+    """The name of a piece of master data that a case may be held for."""
+    return "\x1f".join((what, *names))
 
 
 def turn_back(case: Case, first: Recorded, chart: Chart, *, entry_id: UUID) -> Move:

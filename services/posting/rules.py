@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from contracts.posting import EntryFailed, EntryPosted, EntryReversed, JournalEntryRecorded
-from services.posting.domain import Kind, Unbalanced
+from contracts.posting import (
+    EntryFailed,
+    EntryHeld,
+    EntryPosted,
+    EntryReversed,
+    JournalEntryRecorded,
+)
+from services.posting.domain import Kind, Stage, Unbalanced
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +29,7 @@ def facts_of(
     """What decisions make true for others, and from what it follows; `recorded` by entry id."""
     for move in moves:
         if move.reasons:
-            yield _failed(move), move.because
+            yield _unposted(move), move.because
         elif move.entry and move.entry.entry_id in recorded:
             taken = recorded[move.entry.entry_id]
             turned = taken.entry.kind is Kind.REVERSE
@@ -31,8 +37,9 @@ def facts_of(
             yield _public(taken), move.because
 
 
-def _failed(move: Move) -> EntryFailed:
-    return EntryFailed(
+def _unposted(move: Move) -> EntryFailed | EntryHeld:
+    fact = EntryHeld if move.case.stage is Stage.HELD else EntryFailed
+    return fact(
         claim_id=move.case.claim_id,
         revision=move.case.revision,
         company=move.case.company,

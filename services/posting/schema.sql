@@ -55,8 +55,8 @@ CREATE TABLE public.cases (
     traceparent text,
     tracestate text,
     claim bytea,
-    CONSTRAINT cases_check CHECK (((claim IS NULL) OR (stage = ANY (ARRAY['waiting'::text, 'blocked'::text])))),
-    CONSTRAINT cases_stage_check CHECK ((stage = ANY (ARRAY['waiting'::text, 'blocked'::text, 'intended'::text, 'recalled'::text, 'posted'::text, 'failed'::text, 'reversing'::text, 'reversed'::text, 'withdrawn'::text, 'refused'::text])))
+    CONSTRAINT cases_check CHECK (((claim IS NULL) OR (stage = ANY (ARRAY['waiting'::text, 'blocked'::text, 'held'::text])))),
+    CONSTRAINT cases_stage_check CHECK ((stage = ANY (ARRAY['waiting'::text, 'blocked'::text, 'held'::text, 'intended'::text, 'recalled'::text, 'posted'::text, 'failed'::text, 'reversing'::text, 'reversed'::text, 'withdrawn'::text, 'refused'::text])))
 )
 WITH (fillfactor='85');
 
@@ -166,6 +166,15 @@ CREATE TABLE public.entries (
     CONSTRAINT entries_kind_check CHECK ((kind = ANY (ARRAY['post'::text, 'reverse'::text]))),
     CONSTRAINT entries_reference_check CHECK ((length(reference) <= 30)),
     CONSTRAINT entries_sequence_check CHECK ((sequence > 0))
+);
+
+CREATE TABLE public.holds (
+    claim_id uuid NOT NULL,
+    revision integer NOT NULL,
+    reasons jsonb NOT NULL,
+    lacks text[] NOT NULL,
+    since timestamp with time zone NOT NULL,
+    CONSTRAINT holds_lacks_check CHECK ((cardinality(lacks) > 0))
 );
 
 CREATE TABLE public.idempotency_keys (
@@ -302,6 +311,9 @@ ALTER TABLE ONLY public.dead_letters
 ALTER TABLE ONLY public.entries
     ADD CONSTRAINT entries_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.holds
+    ADD CONSTRAINT holds_pkey PRIMARY KEY (claim_id, revision);
+
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (key, route);
 
@@ -352,6 +364,8 @@ CREATE UNIQUE INDEX entries_numbered ON public.entries USING btree (company, fis
 
 CREATE UNIQUE INDEX entries_once ON public.entries USING btree (claim_id, revision, kind);
 
+CREATE INDEX holds_lacks ON public.holds USING gin (lacks);
+
 CREATE INDEX intents_due ON public.intents USING btree (due_at) WHERE (state = ANY (ARRAY['intended'::text, 'calling'::text, 'unknown'::text]));
 
 CREATE INDEX parked_keys ON public.parked USING btree (key, place);
@@ -366,3 +380,6 @@ CREATE TRIGGER lines_are_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public
 
 ALTER TABLE ONLY public.dead_letter_actions
     ADD CONSTRAINT dead_letter_actions_letter_id_fkey FOREIGN KEY (letter_id) REFERENCES public.dead_letters(id);
+
+ALTER TABLE ONLY public.holds
+    ADD CONSTRAINT holds_claim_id_revision_fkey FOREIGN KEY (claim_id, revision) REFERENCES public.cases(claim_id, revision);

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
 
 from contracts.claims import WithdrawClaim
+from contracts.masterdata import AccountMapped, PeriodDefined
 from contracts.values import claim_id
 from ledgerbus.stories import key_name
 from tests.e2e.world import SOURCE, WITHIN, World, a_claim, pounds
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 COMPANY = "ENDS"
 ACCOUNT = "GB82WEST12345698765432"
 SHUT = "SHUT"
+SINCE = date(2026, 1, 1)
 
 
 @pytest.fixture(scope="module")
@@ -77,12 +80,39 @@ async def test_a_budget_that_cannot_carry_a_claim_says_its_figures(ends: World) 
     assert await reserved_in(ends, "NARROW") == "0.00"
 
 
-async def test_a_claim_that_no_open_period_takes_gives_its_money_back(ends: World) -> None:
-    await ends.found(SHUT, "GB29NWBK60161331926819", periods="closed")
-    await ends.publish(a_claim(SHUT, "too-late"))
-    await ends.until("too-late", "posting_failed")
-    claim = await ends.get("claims", f"/v1/claims/{claim_id(SOURCE, 'too-late')}")
+async def test_claims_are_held_for_what_is_missing_and_each_goes_on_when_its_own_comes(
+    ends: World,
+) -> None:
+    account = "GB29NWBK60161331926819"
+    await ends.found(SHUT, account, periods="closed", any_expense="expense:travel")
+    await ends.publish(
+        a_claim(SHUT, "no-period"),
+        a_claim(SHUT, "no-account", category="meals"),
+        a_claim(SHUT, "given-up", category="meals"),
+    )
+    for key in ("no-period", "no-account", "given-up"):
+        await ends.until(key, "posting_held")
+    claim = await ends.get("claims", f"/v1/claims/{claim_id(SOURCE, 'no-period')}")
     assert [reason["code"] for reason in claim["reasons"]] == ["PERIOD_CLOSED"]
+    causes = (await ends.get("posting", "/v1/holds/causes", company=SHUT))["items"]
+    assert {(cause["code"], cause["claims"]) for cause in causes} == {
+        ("PERIOD_CLOSED", 3),
+        ("ACCOUNT_MAPPING_MISSING", 2),
+    }
+    assert await reserved_in(ends, "ALL", SHUT) == "37.02"
+    assert (await ends.proof()).holds
+
+    await ends.publish(PeriodDefined(company=SHUT, period="2026-09", status="open"))
+    await ends.until("no-period", "posted")
+    body = {"claim_id": str(claim_id(SOURCE, "given-up")), "by": "E-7", "because": "paid in cash"}
+    answer = await ends.post("posting", "/v1/holds/give-up", "given-up", json=body)
+    assert answer.status_code == 200, answer.text
+    await ends.until("given-up", "posting_failed")
+    assert await ends.state(str(claim_id(SOURCE, "no-account"))) == "posting_held"
+    await ends.publish(
+        AccountMapped(company=SHUT, purpose="expense:meals", account="6711", valid_from=SINCE)
+    )
+    await ends.until("no-account", "posted")
 
     async def given_back() -> bool:
         return await reserved_in(ends, "ALL", SHUT) == "0.00"

@@ -31,7 +31,7 @@ async def test_the_month_goes_through_the_chain_and_is_proven(world: World, demo
     month = prove_file(proof.reading, MONTH, LAYOUT, "")
     assert month.holds
     states = {outcome.partition(" ")[0] for outcome, _ in month.counts}
-    assert states >= {"settled", "rejected", "refused", "funds_refused", "posting_failed"}
+    assert states >= {"settled", "rejected", "refused", "funds_refused", "reserved"}
 
 
 async def test_one_claim_is_shown_on_its_way_through_every_service(demo: str) -> None:

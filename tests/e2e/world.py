@@ -54,14 +54,19 @@ def pounds(amount: str) -> Money:
     return Money.parse(amount, "GBP")
 
 
-def organisation(company: str, account: str, periods: PeriodStatus = "open") -> list[Event]:
-    """A company: twenty staff and a manager, a wide and a narrow budget, two rules by total."""
+def organisation(
+    company: str, account: str, periods: PeriodStatus = "open", *, any_expense: str = "expense:*"
+) -> list[Event]:
+    """A company: twenty staff and a manager, a wide and a narrow budget, two rules by total.
+
+    `any_expense` is the purpose that the account of all expenses serves.
+    """
     since = date(2026, 1, 1)
     until = date(2026, 12, 31)
     staff = [f"{company}-E{number}" for number in range(1, 21)]
     boss = f"{company}-M1"
     purposes = {
-        "expense:*": "6602",
+        any_expense: "6602",
         "input_vat": "2221",
         "payable:employee": "2241",
         "payable:company_card": "2242",
@@ -129,7 +134,7 @@ def a_claim(company: str, key: str, amount: str = "12.34", **more: Any) -> Submi
     gross = pounds(amount)
     line: dict[str, Any] = {
         "line": 1,
-        "category": "travel",
+        "category": more.pop("category", "travel"),
         "date": DAY,
         "net": gross,
         "tax": pounds("0.00"),
@@ -169,9 +174,9 @@ class World:
                 body = event.model_dump_json().encode()
                 await sender.send(event.topic, event.key, meta, body)
 
-    async def found(self, company: str, account: str, periods: PeriodStatus = "open") -> None:
+    async def found(self, company: str, account: str, **deviating: Any) -> None:
         """Found a company, and wait until every service knows it."""
-        await self.publish(*organisation(company, account, periods))
+        await self.publish(*organisation(company, account, **deviating))
         await quiet(self.where)
 
         async def ruled() -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contracts.posting import EntryFailed, EntryPosted, EntryReversed, JournalEntryRecorded
+from contracts.posting import EntryPosted, EntryReversed, JournalEntryRecorded
 from contracts.values import PaidBy
 from services.posting.domain import TotalsDiffer
 from services.posting.handlers import post_claims
@@ -272,34 +272,6 @@ async def test_a_new_revision_is_posted_beside_the_reversed_one(books: Database)
     assert await violations("posting", books) == []
 
 
-async def test_a_missing_mapping_fails_with_its_figures_after_its_grace(
-    database_of: Making,
-) -> None:
-    books = await database_of("posting")
-    await tell(books, a_company(), a_period(), a_mapping("payable:employee", "224101"))
-    claim = a_claim()
-    await tell(books, claim, reserved(claim))
-    await decide_again(books)
-    assert await said(books) == []
-    assert await stages(books) == {claim.claim_id: "blocked"}
-    await wait_as_if(books, "1 minute")
-    await decide_again(books)
-    (fact,) = await said(books)
-    assert isinstance(fact, EntryFailed)
-    (reason,) = fact.reasons
-    assert (reason.code, reason.who) == ("ACCOUNT_MAPPING_MISSING", "masterdata")
-    assert reason.figures == {
-        "company": COMPANY,
-        "purpose": "expense:travel",
-        "date": "2026-10-12",
-    }
-    assert fact.total == claim.total
-    await decide_again(books)
-    await tell(books, reserved(claim), withdrawn(claim))
-    assert await said(books) == []
-    assert await violations("posting", books) == []
-
-
 async def test_master_data_that_comes_after_the_reservation_is_in_time(
     database_of: Making,
 ) -> None:
@@ -316,18 +288,6 @@ async def test_master_data_that_comes_after_the_reservation_is_in_time(
     fact, _ = await said(books)
     assert isinstance(fact, EntryPosted)
     assert fact.meta.causation_id == reservation.meta.id
-
-
-async def test_no_open_period_fails_with_its_figures(books: Database) -> None:
-    await tell(books, a_period("2026-10", "closed"), a_period("2026-09"))
-    claim = a_claim()
-    await tell(books, claim, reserved(claim))
-    await wait_as_if(books, "1 minute")
-    await decide_again(books)
-    (fact,) = await said(books)
-    assert isinstance(fact, EntryFailed)
-    assert [reason.code for reason in fact.reasons] == ["PERIOD_CLOSED"]
-    assert fact.reasons[0].figures["document_date"] == "2026-10-12"
 
 
 async def test_a_blocked_claim_that_is_withdrawn_says_nothing(database_of: Making) -> None:

@@ -25,7 +25,7 @@ from contracts.masterdata import (
     EmployeeDefined,
     ProjectDefined,
 )
-from contracts.posting import EntryFailed, EntryPosted, EntryReversed
+from contracts.posting import EntryFailed, EntryHeld, EntryPosted, EntryReversed
 from contracts.reconcile import BankLine, PaymentMatched, PaymentReturned, PaymentUnmatched
 from contracts.values import Money, PaidBy, Reason, claim_id
 from services.claims.handlers import handlers
@@ -204,6 +204,10 @@ def posted(**of: Any) -> EntryPosted:
 
 def failed(**of: Any) -> EntryFailed:
     return EntryFailed(**about(**of), reasons=[REASON])
+
+
+def held_back(**of: Any) -> EntryHeld:
+    return EntryHeld(**about(**of), reasons=[REASON])
 
 
 def turned_back(**of: Any) -> EntryReversed:

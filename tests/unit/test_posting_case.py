@@ -101,6 +101,7 @@ def test_a_claim_withdrawn_before_its_posting_is_never_complete() -> None:
     ("stage", "after"),
     [
         (Stage.BLOCKED, Stage.WITHDRAWN),
+        (Stage.HELD, Stage.WITHDRAWN),
         (Stage.INTENDED, Stage.RECALLED),
         (Stage.POSTED, Stage.REVERSING),
     ],

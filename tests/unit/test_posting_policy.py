@@ -34,7 +34,10 @@ from services.posting.policy import (
     date_for,
     decide,
     entry_number,
+    give_up,
+    lacks,
     needs_of,
+    supply,
 )
 from tests.support import given, new_id
 from tests.support.posting_values import (
@@ -257,33 +260,84 @@ def test_debits_equal_credits_whatever_is_claimed(rows: list[tuple[int, int, str
     assert owed == sum(net + tax for net, tax, _ in rows)
 
 
+def grounds(**fields: Any) -> Grounds:
+    """What decisions are made from when nothing was posted or held before."""
+    return Grounds(chart=a_chart(**fields), postings={}, held={})
+
+
 def test_a_complete_case_is_posted() -> None:
-    move = decide(a_case(), a_chart(), entry_id=new_id(), now=NOW)
+    move = decide(a_case(), grounds(), entry_id=new_id(), now=NOW)
     assert (move.case.stage, move.case.claim, move.case.cause) == (Stage.POSTED, None, None)
     assert move.entry is not None
     assert move.entry.kind is Kind.POST
 
 
 def test_a_company_with_another_ledger_gets_an_intent() -> None:
-    chart = a_chart(ledgers={COMPANY: "sap"})
-    move = decide(a_case(), chart, entry_id=new_id(), now=NOW)
+    move = decide(a_case(), grounds(ledgers={COMPANY: "sap"}), entry_id=new_id(), now=NOW)
     assert move.case.stage is Stage.INTENDED
     assert move.entry is not None
     assert move.entry.ledger == "sap"
 
 
-def test_missing_master_data_blocks_first_and_fails_only_after_its_grace() -> None:
-    chart, case = a_chart(accounts={}), a_case()
-    blocked = decide(case, chart, entry_id=new_id(), now=NOW)
+def test_missing_master_data_blocks_first_and_holds_only_after_its_grace() -> None:
+    lacking, case = grounds(accounts={}), a_case()
+    blocked = decide(case, lacking, entry_id=new_id(), now=NOW)
     assert (blocked.case.stage, blocked.case.since, blocked.reasons) == (Stage.BLOCKED, NOW, ())
     assert blocked.case.claim == case.claim
-    early = decide(blocked.case, chart, entry_id=new_id(), now=NOW + GRACE / 2)
+    early = decide(blocked.case, lacking, entry_id=new_id(), now=NOW + GRACE / 2)
     assert early.case is blocked.case
-    late = decide(blocked.case, chart, entry_id=new_id(), now=NOW + GRACE)
-    assert late.case.stage is Stage.FAILED
+    late = decide(blocked.case, lacking, entry_id=new_id(), now=NOW + GRACE)
+    assert (late.case.stage, late.case.claim) == (Stage.HELD, case.claim)
     assert [reason.code for reason in late.reasons] == ["ACCOUNT_MAPPING_MISSING"] * 2
-    mended = decide(blocked.case, a_chart(), entry_id=new_id(), now=NOW + GRACE)
+    mended = decide(blocked.case, grounds(), entry_id=new_id(), now=NOW + GRACE)
     assert mended.case.stage is Stage.POSTED
+
+
+def test_a_held_case_says_why_once_and_again_only_for_other_reasons() -> None:
+    lacking, case = grounds(accounts={}), replace(a_case(), stage=Stage.BLOCKED)
+    first = decide(case, lacking, entry_id=new_id(), now=NOW + GRACE)
+    looked_at = decide(first.case, lacking, entry_id=new_id(), now=NOW + 2 * GRACE)
+    assert looked_at.case is first.case
+    known = replace(lacking, held={case.key: first.reasons})
+    again = decide(case, known, entry_id=new_id(), now=NOW + GRACE)
+    assert (again.case.stage, again.reasons) == (Stage.HELD, ())
+    other = replace(grounds(open_periods={}), held=known.held)
+    (reason,) = decide(case, other, entry_id=new_id(), now=NOW + GRACE).reasons
+    assert reason.code == "PERIOD_CLOSED"
+    posted = decide(first.case, grounds(), entry_id=new_id(), now=NOW + GRACE)
+    assert posted.case.stage is Stage.POSTED
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"accounts": {}}, {("account", "expense:travel"), ("account", "expense:*")}),
+        ({"open_periods": {}}, {("period",)}),
+        ({"ledgers": {}}, {("company",)}),
+        ({"deductible": {}}, {("category", "travel")}),
+    ],
+)
+def test_a_reason_names_all_that_would_make_it_vanish(
+    fields: dict[str, Any], expected: set[tuple[str, ...]]
+) -> None:
+    reasons = drafted(a_claim(a_line(1, 100, 6)), a_chart(**fields))
+    assert isinstance(reasons, tuple)
+    named = {name for reason in reasons for name in lacks(reason)}
+    assert {supply(what, COMPANY, *names) for what, *names in expected} <= named
+
+
+def test_who_gives_a_held_case_up_is_named_before_what_it_lacked() -> None:
+    held = decide(
+        replace(a_case(), stage=Stage.BLOCKED),
+        grounds(accounts={}),
+        entry_id=new_id(),
+        now=NOW + GRACE,
+    )
+    move = give_up(held.case, held.reasons, by="E-7", why="paid in cash")
+    assert (move.case.stage, move.case.claim) == (Stage.FAILED, None)
+    assert move.reasons[0].code == "POSTING_GIVEN_UP"
+    assert "paid in cash" in move.reasons[0].detail
+    assert move.reasons[1:] == held.reasons
 
 
 def a_reversal(chart: Chart, entry: JournalEntry) -> Any:
@@ -291,7 +345,7 @@ def a_reversal(chart: Chart, entry: JournalEntry) -> Any:
     case = replace(case_of(claim, now=NOW), stage=Stage.POSTED, claim=None)
     case = learn(case, given(withdrawn(claim)), now=NOW)
     first = Recorded(entry, "HUAXIN-2026-0000001", "HUAXIN-2026-0000001", 1)
-    grounds = Grounds(chart=chart, postings={case.key: first})
+    grounds = Grounds(chart=chart, postings={case.key: first}, held={})
     return advance(case, grounds, entry_id=new_id(), now=NOW), case
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import TypeAdapter
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from chassis.db import Row, Tx
 
+SETTLED: Final = timedelta(minutes=2)  # Longer than any transaction that brings master data.
 _CLAIM: Final = TypeAdapter(Claim)
 _STATE: Final = (
     "claim_id, revision, since, stage, claim, cause_id, correlation_id, traceparent, tracestate"
@@ -62,13 +64,19 @@ async def lock_cases(tx: Tx, keys: Sequence[CaseKey]) -> dict[CaseKey, Case]:
 
 
 async def lock_due(tx: Tx, *, after: CaseKey, limit: int) -> list[Case]:
-    """The next blocked cases and reversals without an open period, locked; not those in use."""
+    """The next blocked cases and reversals without an open period, locked; not those in use.
+
+    A case that was held a moment ago is among them: what it lacks may have been committed while
+    that was decided, and then has not woken it.
+    """
     rows = await tx.fetch(
         f"SELECT {_ALL} FROM cases WHERE cause_id IS NOT NULL "
-        "AND stage IN ('blocked', 'reversing') AND (claim_id, revision) > ($1, $2) "
+        "AND (stage IN ('blocked', 'reversing') OR (stage = 'held' AND since > $4)) "
+        "AND (claim_id, revision) > ($1, $2) "
         "ORDER BY claim_id, revision LIMIT $3 FOR UPDATE SKIP LOCKED",
         *after,
         limit,
+        tx.now - SETTLED,
     )
     return [_case(row) for row in rows]
 
