@@ -11,7 +11,7 @@ from statistics import median
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PACKAGES = ("contracts", "chassis", "services", "ledgerbus", "deploy")
+PACKAGES = ("contracts", "chassis", "services", "ledgerbus", "deploy", "checker")
 SERVICES = sorted(path.parent.name for path in (ROOT / "services").glob("*/__main__.py"))
 NOUNS = {
     "approval": {"policy", "rules"},
