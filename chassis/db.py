@@ -13,8 +13,8 @@ import uuid_utils
 
 from chassis import metrics, telemetry
 from chassis.errors import Poison
-from chassis.outbox import OutboxRow, insert_rows
-from contracts.codec import MAX_BYTES, headers_of
+from chassis.outbox import OutboxRow, insert_rows, unpack
+from contracts.codec import MAX_BYTES, headers_of, kind_of
 from contracts.envelope import Cause, Event, Meta
 
 if TYPE_CHECKING:
@@ -131,6 +131,10 @@ class Tx(Reader):
     def send_raw(self, row: OutboxRow) -> None:
         """Publish a record as it is (a dead letter) when this transaction commits."""
         self._said.append(row)
+
+    def kinds_said(self) -> list[str]:
+        """The kinds said so far, in order; a raw record goes by its topic."""
+        return [kind_of(unpack(row.headers)) or row.topic for row in self._said]
 
     async def flush(self) -> int:
         """Write what was said into the outbox; the number of rows."""

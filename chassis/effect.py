@@ -38,10 +38,14 @@ class Effect:
         self._handlers = handlers
         self._prefix = database.topic_prefix
 
+    def judge(self, record: Any) -> Incoming | None:
+        """The record as an event or a problem, and nothing more."""
+        return self._handlers.read(record, record.topic.removeprefix(self._prefix))
+
     def read(self, record: Any, batch: trace.Span) -> Incoming | None:
         """The record as an event or a problem, with its span; None where nobody here listens."""
         topic = record.topic.removeprefix(self._prefix)
-        incoming = self._handlers.read(record, topic)
+        incoming = self.judge(record)
         if incoming is None:
             metrics.SKIPPED.inc()
         elif incoming.event:

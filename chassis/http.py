@@ -12,6 +12,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from chassis import metrics, telemetry
 from chassis.db import Database, Reader, Tx
+from chassis.effect import Effect
+from chassis.handlers import Handlers
 from chassis.idempotency import WritingRoute
 from chassis.pages import PageArgs, Paged
 from chassis.problems import Problem, install, on_failure
@@ -58,8 +60,11 @@ def build(
     invariants: Invariants,
     checks: Callable[[], Awaitable[dict[str, str]]],
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
+    handlers: Handlers | None = None,
 ) -> FastAPI:
     """The service's application; `checks` names what is not ready, empty texts meaning well."""
+    from chassis.deadletters.routes import routes as of_dead_letters  # noqa: PLC0415 - made of us
+
     app = FastAPI(
         title=f"Ledgerbus {service}",
         version="1",
@@ -69,8 +74,10 @@ def build(
         telemetry={"tracing": False, "metrics": False, "logs": False},  # One span a request: ours.
     )
     app.state.database = database
+    app.state.effect = Effect(database, handlers or Handlers())
     install(app)
     app.middleware("http")(_observed)
+    app.include_router(of_dead_letters)
     app.include_router(routes)
 
     @app.get("/health/live", include_in_schema=False)

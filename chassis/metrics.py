@@ -13,8 +13,16 @@ EMITTED = Counter("ledgerbus_events_emitted", "Events said, by kind.", ["kind"])
 SKIPPED = Counter("ledgerbus_events_skipped", "Records of kinds nobody here listens to.")
 DUPLICATES = Counter("ledgerbus_inbox_duplicates", "Redelivered events dropped by the inbox.")
 DEAD_LETTERS = Counter("ledgerbus_dead_letters", "Records that became dead letters.", ["code"])
+DEAD_LETTERS_OPEN = Gauge("ledgerbus_dead_letters_open", "Dead letters to settle.", ["code"])
+DEAD_LETTERS_AGE = Gauge(
+    "ledgerbus_dead_letters_oldest_age_seconds", "Age of the oldest dead letter to settle."
+)
+REPAIRS = Counter(
+    "ledgerbus_dead_letter_repairs", "Dead letters people acted on.", ["action", "outcome"]
+)
 PARKED = Counter("ledgerbus_events_parked", "Events parked behind a dead letter of their key.")
 PARKED_NOW = Gauge("ledgerbus_parked_keys", "Keys with an open dead letter.")
+PARKED_EVENTS = Gauge("ledgerbus_parked_events", "Events parked behind dead letters now.")
 BATCH_RECORDS = Histogram(
     "ledgerbus_batch_records", "Records per transaction.", buckets=(1, 5, 20, 50, 100, 200, 500)
 )

@@ -58,6 +58,7 @@ class Service:
             pool_size=settings.pool_size,
         )
         self.invariants = Invariants(package)
+        self.handlers = handlers
         self.intake = Intake(self.database, handlers, settings)
         self.relay = Relay(self.database, settings.kafka_bootstrap_servers)
         self._jobs = jobs
@@ -186,6 +187,7 @@ def application(service: Service, routes: APIRouter) -> FastAPI:
         invariants=service.invariants,
         checks=service.checks,
         lifespan=lifespan,
+        handlers=service.handlers,
     )
 
 

@@ -22,12 +22,21 @@ async def measure_outbox(database: Database) -> None:
             "SELECT count(*) AS rows, "
             "coalesce(extract(epoch FROM now() - min(created_at)), 0)::bigint AS age, "
             "(SELECT count(DISTINCT key) FROM dead_letters WHERE blocks_key AND state = 'open') "
-            "AS parked FROM outbox"
+            "AS parked, (SELECT count(*) FROM parked) AS waiting FROM outbox"
         )
+        letters = await reader.fetch(
+            "SELECT code, count(*) AS open, extract(epoch FROM now() - min(failed_at))::bigint "
+            "AS age FROM dead_letters WHERE state = 'open' GROUP BY code"
+        )
+    metrics.DEAD_LETTERS_OPEN.clear()
+    for letter in letters:
+        metrics.DEAD_LETTERS_OPEN.labels(letter["code"]).set(letter["open"])
+    metrics.DEAD_LETTERS_AGE.set(max((letter["age"] for letter in letters), default=0))
     if row is not None:
         metrics.OUTBOX_ROWS.set(row["rows"])
         metrics.OUTBOX_AGE.set(row["age"])
         metrics.PARKED_NOW.set(row["parked"])
+        metrics.PARKED_EVENTS.set(row["waiting"])
 
 
 async def sweep(database: Database) -> None:

@@ -68,6 +68,7 @@ async def client_of(service: str, database: Database) -> AsyncIterator[httpx.Asy
     A POST without an Idempotency-Key gets a fresh one.
     """
     routes = importlib.import_module(f"services.{service}.api").routes
+    handlers = importlib.import_module(f"services.{service}.handlers").handlers
 
     async def checks() -> dict[str, str]:
         return {}
@@ -78,6 +79,7 @@ async def client_of(service: str, database: Database) -> AsyncIterator[httpx.Asy
         database=database,
         invariants=Invariants(f"services.{service}"),
         checks=checks,
+        handlers=handlers,
     )
 
     async def with_key(request: httpx.Request) -> None:
