@@ -355,7 +355,8 @@ async def test_a_letter_shows_its_bytes_its_trace_and_the_verdict_of_today(desk:
 
 async def test_parked_keys_say_how_many_wait_and_behind_what(desk: Desk) -> None:
     await desk.take(poison("a"), poison("b"), *(a_release("a") for _ in range(3)), a_release("b"))
-    pages, cursor = [], {}
+    pages: list[Any] = []
+    cursor: dict[str, str] = {}
     while True:
         page = await desk.get("/parked", limit=1, **cursor)
         pages += page["items"]
@@ -371,7 +372,8 @@ async def test_parked_keys_say_how_many_wait_and_behind_what(desk: Desk) -> None
 
 async def test_pages_of_letters_follow_each_other(desk: Desk) -> None:
     await desk.take(*(poison(f"k{i}") for i in range(5)))
-    seen, cursor = [], {}
+    seen: list[str] = []
+    cursor: dict[str, str] = {}
     while True:
         page = await desk.get("/dead-letters", limit=2, state="open", **cursor)
         seen += [item["id"] for item in page["items"]]
@@ -403,5 +405,5 @@ async def test_the_same_idempotency_key_runs_once(desk: Desk) -> None:
     first = await desk.http.post("/v1/dead-letters/replay", json=body, headers=key)
     again = await desk.http.post("/v1/dead-letters/replay", json=body, headers=key)
     assert first.json() == again.json()
-    assert UUID(first.json()["run"])
+    assert str(UUID(first.json()["run"])) == first.json()["run"]
     assert (await desk.get(f"/dead-letters/{letter}"))["attempts"] == 2
