@@ -123,7 +123,7 @@ def text_of(raw: bytes | None) -> str | None:
         return None
 
 
-def base64_of(raw: bytes | None) -> str | None:
+def encoded(raw: bytes | None) -> str | None:
     """Bytes as base64."""
     return None if raw is None else base64.b64encode(raw).decode()
 
@@ -170,11 +170,11 @@ def whole(letter: Letter, judged: Incoming | None, waiting: int, acts: list[Row]
     moment = datetime.fromtimestamp(letter.record_ms / 1000, UTC) if letter.record_ms > 0 else None
     return LetterDetail(
         **_line(letter),
-        key_base64=base64_of(letter.valid_key),
+        key_base64=encoded(letter.valid_key),
         value=document_of(value),
         value_text=text_of(value),
-        value_base64=base64_of(value),
-        original_base64=base64_of(letter.value),
+        value_base64=encoded(value),
+        original_base64=encoded(letter.value),
         headers=[_header(name, raw) for name, raw in letter.headers],
         error_class=letter.error_class,
         record_time=moment,
@@ -187,7 +187,7 @@ def whole(letter: Letter, judged: Incoming | None, waiting: int, acts: list[Row]
 
 def _header(name: str, raw: bytes | None) -> HeaderView:
     text = text_of(raw)
-    return HeaderView(name=name, text=text, base64=base64_of(raw) if text is None else None)
+    return HeaderView(name=name, text=text, base64=encoded(raw) if text is None else None)
 
 
 def verdict(judged: Incoming | None) -> Verdict:
