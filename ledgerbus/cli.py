@@ -11,7 +11,19 @@ from rich.console import Console
 
 from deploy.local.errors import StackError
 from deploy.topics import PlanError
-from ledgerbus import claim, derive, imports, load, prove, publish, stack, statements, tail, trace
+from ledgerbus import (
+    claim,
+    derive,
+    dlq,
+    imports,
+    load,
+    prove,
+    publish,
+    stack,
+    statements,
+    tail,
+    trace,
+)
 from ledgerbus.demo import commands as demo
 from ledgerbus.errors import CommandError, Exit
 from ledgerbus.program import pasteable
@@ -34,6 +46,8 @@ app.command()(publish.publish)
 app.command()(tail.tail)
 app.command("prove")(prove.command)
 app.add_typer(claim.app, name="claim")
+app.add_typer(dlq.app, name="dlq")
+app.add_typer(dlq.parked_app, name="parked")
 app.command("trace")(trace.command)
 app.add_typer(demo.app, name="demo")
 

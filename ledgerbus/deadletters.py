@@ -1,25 +1,23 @@
-"""Dead letters as the topics tell them: which of them a service has left undone for good.
+"""Dead letters in a proof: which of them a service has left undone, and nobody has settled.
 
-One that holds up its key is not judged here: while it is open its service's invariants name it, and
-only the service knows when a person has settled it.
+One that holds up its key is not judged here: while it is open its service's invariants name it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from contracts.claims import SubmitClaim
-from contracts.codec import STRUCTURED
 from contracts.envelope import KINDS
-from ledgerbus.kafka import records, stretches
+from ledgerbus.kafka import stretches
 from ledgerbus.sending import topic_name
 
 if TYPE_CHECKING:
-    from aiokafka import AIOKafkaConsumer, ConsumerRecord
+    from aiokafka import AIOKafkaConsumer
 
-# The codes of dead letters that never hold up their key.
-UNBLOCKING: Final = frozenset({"ID_COLLISION", "TOMBSTONE", "TOPIC_MISMATCH"})
-SHOWN: Final = 200
+    from ledgerbus.calls import Services
+
+Document = dict[str, Any]
 
 
 class DeadLetter(NamedTuple):
@@ -31,47 +29,28 @@ class DeadLetter(NamedTuple):
     detail: str
 
 
-async def dead_letters(
-    consumer: AIOKafkaConsumer, service: str, topic: str
-) -> tuple[int, list[DeadLetter]]:
-    """How many dead letters a service has, and those by which something said was left undone."""
-    held = await stretches(consumer, [topic])
-    undone = []
-    async for page in records(consumer, held):
-        for record in page:
-            headers = first_headers(record)
-            if leaves_undone(record, headers):
-                undone.append(told(service, headers))
-    return sum(part.end - part.start for part in held.values()), undone
+async def buried(consumer: AIOKafkaConsumer, topic: str) -> int:
+    """How many dead letters a service has ever published, as far as its topic reaches back."""
+    return sum(part.end - part.start for part in (await stretches(consumer, [topic])).values())
 
 
-def leaves_undone(record: ConsumerRecord, headers: dict[str, str]) -> bool:
+async def left_undone(running: Services, service: str) -> list[DeadLetter]:
+    """The open dead letters by which something said was left undone; settled ones are done with."""
+    return [
+        DeadLetter(service, item["position"], item["code"], item["detail"])
+        async for item in running.items(service, "/v1/dead-letters", state="open")
+        if leaves_undone(item)
+    ]
+
+
+def leaves_undone(letter: Document) -> bool:
     """Whether it was an event of ours that nobody else accounts for.
 
     What comes in on the intake topic is answered with a refusal, a tombstone says nothing, and what
     names no kind of ours is no fact of ours.
     """
-    code = headers.get("dlq-error-code", "")
-    if record.key is not None and code not in UNBLOCKING:
+    if letter["blocks_key"] or letter["code"] == "TOMBSTONE":
         return False
-    if headers.get("dlq-original-topic") == topic_name(SubmitClaim.topic) or code == "TOMBSTONE":
+    if letter["topic"] == topic_name(SubmitClaim.topic):
         return False
-    structured = headers.get("content-type", "").startswith(STRUCTURED)
-    return structured or headers.get("ce_type") in KINDS
-
-
-def told(service: str, headers: dict[str, str]) -> DeadLetter:
-    """The dead letter in words."""
-    names = ("topic", "partition", "offset")
-    topic, partition, offset = (headers.get(f"dlq-original-{name}", "?") for name in names)
-    detail = headers.get("dlq-error-message", "").strip('"')[:SHOWN]
-    code = headers.get("dlq-error-code", "?")
-    return DeadLetter(service, f"{topic}/{partition}@{offset}", code, detail)
-
-
-def first_headers(record: ConsumerRecord) -> dict[str, str]:
-    """The headers as text; a service's own stand before those of the record it could not handle."""
-    headers: dict[str, str] = {}
-    for name, value in record.headers:
-        headers.setdefault(name, (value or b"").decode(errors="replace"))
-    return headers
+    return bool(letter["structured"] or letter["kind"] in KINDS)

@@ -15,6 +15,7 @@ from rich.table import Table as Sheet
 from ledgerbus.addresses import addresses
 from ledgerbus.calls import services
 from ledgerbus.conservation import COLUMNS, Table, prove
+from ledgerbus.deadletters import left_undone
 from ledgerbus.errors import CommandError, Exit
 from ledgerbus.program import command as command_line
 from ledgerbus.prove_file import FileProof, prove_file
@@ -95,7 +96,8 @@ class Proof:
                 "subject": each.position,
                 "detail": f"dead letter {each.code}: {each.detail}",
             }
-            for each in reading.undone
+            for answer in self.asked.values()
+            for each in answer.get("undone", ())
         ]
         self.violations += [
             {"source": service, **violation}
@@ -144,6 +146,7 @@ async def proven(where: Addresses) -> Proof:
         for service in running.names:
             try:
                 asked[service] = await running.get(service, "/v1/invariants")
+                asked[service]["undone"] = await left_undone(running, service)
             except CommandError as problem:
                 if problem.code != Exit.UNREACHABLE:
                     raise

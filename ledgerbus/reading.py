@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from contracts.values import Money, claim_id
 from ledgerbus.conservation import hear
-from ledgerbus.deadletters import dead_letters
+from ledgerbus.deadletters import buried
 from ledgerbus.kafka import Stretch, Stretches, committed, reader, records, stretches
 from ledgerbus.sending import topic_name
 from ledgerbus.stories import COUNTED, Fact, Stories, key_name, story_name
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
     from ledgerbus.addresses import Addresses
-    from ledgerbus.deadletters import DeadLetter
 
 INTAKE: Final = "claims.intake"
 # Downstream first: whatever a topic holds up to its end was caused by what the next ones hold.
@@ -86,7 +85,6 @@ class Reading:
     commands: int = 0
     unanswered: list[Unanswered] = field(default_factory=list)
     dead_letters: dict[str, int] = field(default_factory=dict)
-    undone: list[DeadLetter] = field(default_factory=list)
 
     def watermark(self) -> dict[str, Any]:
         """The stated watermark: how far each partition was read, and the newest event's time."""
@@ -128,8 +126,7 @@ async def read_everything(addresses: Addresses) -> Reading:
         await asyncio.sleep(GRACE_S)
         later = await stretches(consumer, ends)
         for service, topic in dead.items():
-            reading.dead_letters[service], undone = await dead_letters(consumer, service, topic)
-            reading.undone += undone
+            reading.dead_letters[service] = await buried(consumer, topic)
         _state_watermark(reading, wanted)
         patience = await _patience(consumer, consumed, wanted, later)
         for topic in FOLD:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -11,10 +13,18 @@ import asyncpg
 import httpx
 import pytest
 from aiokafka import TopicPartition
+from rich.console import Console
 
 from chassis.consume import Consumer
 from chassis.http import build, router
 from chassis.invariants import Invariants
+from ledgerbus import dlq_show
+from ledgerbus.addresses import Addresses
+from ledgerbus.calls import Services
+from ledgerbus.deadletters import left_undone
+from ledgerbus.dlq_calls import Run, act, correct, find, holders, listed, waiting
+from ledgerbus.dlq_values import changed
+from ledgerbus.errors import CommandError
 from tests.support import given, new_id
 from tests.support.toy import (
     POISONED,
@@ -407,3 +417,54 @@ async def test_the_same_idempotency_key_runs_once(desk: Desk) -> None:
     assert first.json() == again.json()
     assert str(UUID(first.json()["run"])) == first.json()["run"]
     assert (await desk.get(f"/dead-letters/{letter}"))["attempts"] == 2
+
+
+def services_of(desk: Desk) -> Services:
+    """The command line's view of the desk."""
+    where = Addresses(Path(), "", {"budget": "http://toy"}, Path())
+    return Services(desk.http, where)
+
+
+async def test_the_command_line_runs_until_nothing_is_left(fixed: Desk) -> None:
+    await fixed.take(*(poison(f"k{i}") for i in range(30)))
+    running = services_of(fixed)
+    items = (await listed(running, "", {"state": "open"}))["items"]
+    assert len(items) == 30
+    dlq_show.groups(Console(file=StringIO()), items)
+    run = Run("replay", "fixed", "ops", limit=50)
+    chosen = await holders(running, [], items[0]["fingerprint"], "")
+    told = await act(running, "budget", run, chosen["budget"])
+    assert (told["counts"], told["left"]) == ({"replayed": 30}, 0)
+    with pytest.raises(CommandError, match="no group"):
+        await holders(running, [], items[0]["fingerprint"], "")
+
+
+async def test_the_command_line_shows_edits_and_replays_one(desk: Desk) -> None:
+    await desk.take(poison("k"), a_release("k"))
+    running = services_of(desk)
+    (letter,) = await desk.ids()
+    screen = Console(file=StringIO(), width=200)
+    found = await find(running, letter, "")
+    dlq_show.letter(screen, found)
+    dlq_show.parked(screen, (await waiting(running, "", {}))["items"])
+    value = changed(found["value"], ["/because=REPAIRED"])
+    edited = await correct(running, found, {"value": value, **WHO})
+    edited["replay"] = await act(running, "budget", Run("replay", "why", "ops"), {"ids": [letter]})
+    dlq_show.edited(screen, edited)
+    text = screen.file.getvalue()  # type: ignore[attr-defined] # It is the StringIO above.
+    assert "1 later events of its key" in text
+    assert f"dlq replay {letter}" in text
+    assert '"path":"/because"' in text
+    assert "1 replayed" in text
+    with pytest.raises(CommandError, match="no dead letter"):
+        await find(running, str(new_id()), "")
+
+
+async def test_a_proof_names_a_letter_until_it_is_settled(desk: Desk) -> None:
+    event = given(a_release("k"))
+    await desk.take(event, a_release("k", because="OTHER").with_meta(event.meta))
+    running = services_of(desk)
+    (undone,) = await left_undone(running, "budget")
+    assert (undone.code, undone.position) == ("ID_COLLISION", "budget.events/0@1")
+    await desk.run("discard", ids=await desk.ids())
+    assert await left_undone(running, "budget") == []
