@@ -60,6 +60,7 @@ class Handlers:
 
     by_kind: dict[str, Handler] = field(default_factory=dict)
     by_topic: dict[str, Handler] = field(default_factory=dict)
+    by_own: dict[str, Handler] = field(default_factory=dict)
 
     def on(
         self, cls: type[E]
@@ -94,6 +95,25 @@ class Handlers:
             handler: Callable[[list[UnreadableRecord], Tx], Awaitable[None]],
         ) -> Callable[[list[UnreadableRecord], Tx], Awaitable[None]]:
             self.by_topic[topic] = handler
+            return handler
+
+        return register
+
+    def own(
+        self, cls: type[E]
+    ) -> Callable[
+        [Callable[[list[E], Tx], Awaitable[None]]], Callable[[list[E], Tx], Awaitable[None]]
+    ]:
+        """Let a function take back the service's own facts once its database was restored.
+
+        It makes the state what it was when they were said, says nothing, and is called with facts
+        that the database knows as well: those must change nothing.
+        """
+
+        def register(
+            handler: Callable[[list[E], Tx], Awaitable[None]],
+        ) -> Callable[[list[E], Tx], Awaitable[None]]:
+            self.by_own[cls.kind] = handler
             return handler
 
         return register

@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Final
 import structlog
 import uvicorn
 import uvloop
+from aiokafka.errors import KafkaError
 
 from chassis import metrics, telemetry
 from chassis.broker import Intake
 from chassis.db import Database
-from chassis.errors import is_outage
+from chassis.errors import Halted, is_outage
 from chassis.http import build
 from chassis.invariants import Invariants
 from chassis.jobs import Jobs, run_job
 from chassis.migrate import migrate
 from chassis.outbox import Relay
+from chassis.recall import recall
 from chassis.settings import Settings
 from chassis.upkeep import measure_outbox, sweep
 
@@ -62,6 +64,7 @@ class Service:
         self.intake = Intake(self.database, handlers, settings)
         self.relay = Relay(self.database, settings.kafka_bootstrap_servers)
         self._jobs = jobs
+        self._handlers = handlers
         self._stopping = asyncio.Event()
         self._migrated = False
         self._trouble = "starting"
@@ -79,6 +82,8 @@ class Service:
                 self._trouble = "waiting for PostgreSQL" if away else f"cannot migrate: {problem}"
                 (log.warning if away else log.error)(self._trouble, error=repr(problem))
                 await asyncio.sleep(RETRY_S)
+        if not await self._recalled():
+            return
         self._tasks.append(asyncio.create_task(self.relay.run()))
         upkeep = Jobs()
         upkeep.every(seconds=self.settings.invariants_every_s)(self._ask_invariants)
@@ -93,6 +98,26 @@ class Service:
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
         log.info("service started")
+
+    async def _recalled(self) -> bool:
+        """Take back what was said after a backup that was restored; False if that cannot be."""
+        self._trouble = "asking its own topics what was said last"
+        while self._trouble:
+            try:
+                await recall(self.database, self._handlers, self.settings.kafka_bootstrap_servers)
+            except Halted as problem:
+                self._trouble = str(problem)
+                metrics.HALTED.set(1)
+                log.critical("service halted", reason=self._trouble)
+                return False
+            except Exception as problem:
+                if not (isinstance(problem, KafkaError | OSError) or is_outage(problem)):
+                    raise
+                log.warning("cannot ask the own topics yet", error=repr(problem))
+                await asyncio.sleep(RETRY_S)
+            else:
+                self._trouble = ""
+        return True
 
     async def _ask_invariants(self, database: Database) -> None:
         async with database.reader() as reader:

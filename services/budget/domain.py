@@ -17,15 +17,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from contracts.approval import ClaimApproved, ClaimRejected
-from contracts.budget import Control
+from contracts.budget import (
+    Control,
+    FundsChecked,
+    FundsRefused,
+    FundsReleased,
+    FundsReserved,
+    FundsSpent,
+)
 from contracts.claims import ClaimSubmitted, ClaimWithdrawn
 from contracts.posting import EntryFailed, EntryPosted, EntryReversed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import date, datetime
     from uuid import UUID
 
@@ -41,7 +48,10 @@ Fact = (
     | EntryFailed
     | EntryReversed
 )
+Said = FundsChecked | FundsReserved | FundsRefused | FundsReleased | FundsSpent
+"""What budget says itself about a claim."""
 Key = tuple["UUID", int]
+ENTRY_FAILED: Final = "ENTRY_FAILED"  # Why a reservation is released; else the claim is withdrawn.
 
 
 class IllegalTransition(ValueError):  # noqa: N818 - named for what was attempted
@@ -158,6 +168,14 @@ class Budget:
         """Record spending (or, negative, its reversal) that the ledger has and nobody held."""
         return self._moved(self.reserved, self.spent + amount, by_ledger=True)
 
+    def hold_again(self, amount: int) -> Budget:
+        """Hold what was held before a restore, beyond any limit."""
+        return self.hold(amount, posted=True)
+
+    def give_back(self, amount: int) -> Budget:
+        """Record that spending was turned back."""
+        return self.book(-amount)
+
     def reaches(self, percent: int) -> bool:
         """Whether the use has come to so many percent of the limit."""
         return self.used > 0 and self.used * 100 >= percent * self.limit
@@ -221,7 +239,7 @@ class Reservation(NamedTuple):
     since: datetime
 
 
-def opened(fact: Fact) -> Case:
+def opened(fact: Fact | Said) -> Case:
     """The case that a first fact opens, whichever fact it is."""
     return Case(fact.claim_id, fact.revision, fact.company, fact.total)
 
@@ -297,6 +315,46 @@ def _told_by_ledger(case: Case, entry: Entry) -> Case:
         msg = f"the entry of claim {case.claim_id} was {case.entry} and is now {entry}"
         raise IllegalTransition(msg)
     return replace(case, entry=entry)
+
+
+def recalled(
+    case: Case, said: Said, held: Mapping[int, int], budgets: Mapping[int, Budget]
+) -> tuple[Case, dict[int, Budget]]:
+    """The case and its budgets as they were once this was said; nothing new if they are so already.
+
+    After a restore what was said stands, whatever the limits are by now: others act on it.
+    """
+    after: Case = case
+    move: Callable[[Budget, int], Budget] | None = None
+    match said:
+        case FundsChecked() if case.state is State.OPEN:
+            after = replace(case, checked=True)
+        case FundsReserved() if case.state is State.OPEN:
+            after, move = _decided(case, State.RESERVED, held), Budget.hold_again
+        case FundsRefused() if case.state is State.OPEN:
+            after = _decided(case, State.REFUSED, {})
+        case FundsSpent() if case.state is State.RESERVED:
+            after, move = replace(case, state=State.SPENT, entry=Entry.POSTED), Budget.spend
+        case FundsSpent() if case.state is not State.SPENT and case.entry is not Entry.REVERSED:
+            after = replace(_decided(case, State.SPENT, held), entry=Entry.POSTED)
+            move = Budget.book
+        case FundsReleased(was="reserved") if case.state is State.RESERVED:
+            failed = said.because == ENTRY_FAILED
+            entry = Entry.FAILED if failed else case.entry
+            withdrawn = case.withdrawn or not failed
+            after = replace(case, state=State.RELEASED, entry=entry, withdrawn=withdrawn)
+            move = Budget.release
+        case FundsReleased(was="spent") if case.state is State.SPENT:
+            after = replace(case, state=State.RELEASED, entry=Entry.REVERSED)
+            move = Budget.give_back
+    return after, {n: move(budgets[n], amount) for n, amount in held.items()} if move else {}
+
+
+def _decided(case: Case, state: State, held: Mapping[int, int]) -> Case:
+    return replace(
+        case, state=state, submitted=True, checked=True, approved=not case.rejected,
+        held=dict(held), lines=(), cause=None,
+    )  # fmt: skip
 
 
 def _same_total(case: Case, fact: ClaimSubmitted | ClaimApproved | EntryPosted) -> None:

@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING
 
 from chassis.handlers import Handlers
 from contracts.approval import ClaimApproved, ClaimRejected
+from contracts.budget import FundsChecked, FundsRefused, FundsReleased, FundsReserved, FundsSpent
 from contracts.claims import ClaimSubmitted, ClaimWithdrawn
 from contracts.masterdata import BudgetDefined, CompanyDefined
 from contracts.posting import EntryFailed, EntryPosted, EntryReversed
 from services.budget import store
-from services.budget.matching import define
-from services.budget.rules import take
+from services.budget.domain import opened, recalled
+from services.budget.matching import Node, define
+from services.budget.rules import Outcome, take
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from chassis.db import Tx
-    from services.budget.domain import Fact
-    from services.budget.matching import Node
+    from services.budget.domain import Fact, Said
 
 handlers = Handlers()
 
@@ -77,6 +78,64 @@ async def release_failed(entries: list[EntryFailed], tx: Tx) -> None:
 async def give_back_reversed(entries: list[EntryReversed], tx: Tx) -> None:
     """Give back what was spent for an entry that was turned back."""
     await _move_money(entries, tx)
+
+
+async def _take_back(facts: Sequence[Said], tx: Tx) -> None:
+    """After a restore: move cases and budgets to where they were once these facts were said."""
+    parts = {
+        fact.meta.id: () if isinstance(fact, FundsChecked | FundsRefused) else fact.allocations
+        for fact in facts
+    }
+    places = {
+        (fact.company, part.budget): part.amount.currency
+        for fact in facts
+        for part in parts[fact.meta.id]
+    }
+    if places:  # A budget that was defined after the backup is there without a limit until it is.
+        forests = await store.lock_forests(tx, {company for company, _ in places})
+        new = {
+            (company, code): Node(code, currency)
+            for (company, code), currency in places.items()
+            if code not in forests[company]
+        }
+        await store.save_definitions(tx, new)
+    keys = {(fact.claim_id, fact.revision) for fact in facts}
+    desk, numbers = await store.load_said(tx, keys, places)
+    for fact in facts:
+        case = desk.cases.get((fact.claim_id, fact.revision)) or opened(fact)
+        held = {numbers[fact.company, p.budget]: p.amount.minor for p in parts[fact.meta.id]}
+        desk.put(Outcome(*recalled(case, fact, held, desk.budgets), []))
+    await store.save(tx, desk)
+
+
+@handlers.own(FundsChecked)
+async def take_checks_back(facts: list[FundsChecked], tx: Tx) -> None:
+    """What was checked is not checked again."""
+    await _take_back(facts, tx)
+
+
+@handlers.own(FundsReserved)
+async def take_reservations_back(facts: list[FundsReserved], tx: Tx) -> None:
+    """What was reserved is held again, before anybody else asks for it."""
+    await _take_back(facts, tx)
+
+
+@handlers.own(FundsRefused)
+async def take_refusals_back(facts: list[FundsRefused], tx: Tx) -> None:
+    """What was refused stays refused."""
+    await _take_back(facts, tx)
+
+
+@handlers.own(FundsReleased)
+async def take_releases_back(facts: list[FundsReleased], tx: Tx) -> None:
+    """What was given back is available again."""
+    await _take_back(facts, tx)
+
+
+@handlers.own(FundsSpent)
+async def take_spending_back(facts: list[FundsSpent], tx: Tx) -> None:
+    """What was spent is spent."""
+    await _take_back(facts, tx)
 
 
 @handlers.on(CompanyDefined)

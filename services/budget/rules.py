@@ -20,6 +20,7 @@ from contracts.budget import (
 from contracts.claims import ClaimSubmitted, ClaimWithdrawn
 from contracts.values import Money, Reason
 from services.budget.domain import (
+    ENTRY_FAILED,
     Budget,
     Carried,
     Case,
@@ -212,7 +213,7 @@ def _release(case: Case, budgets: Mapping[int, Budget], _carried: Carried) -> _M
     released = FundsReleased(
         **_about(case),
         was="reserved",
-        because="ENTRY_FAILED" if case.entry is Entry.FAILED else "CLAIM_WITHDRAWN",
+        because=ENTRY_FAILED if case.entry is Entry.FAILED else "CLAIM_WITHDRAWN",
         allocations=_parts(case, budgets),
     )
     return replace(case, state=State.RELEASED), after, [released]

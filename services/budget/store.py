@@ -65,6 +65,20 @@ async def load_waiting(tx: Tx, limit: int) -> Desk:
     return await _desk(tx, stored, askers, lock=True)
 
 
+async def load_said(
+    tx: Tx, keys: Collection[Key], places: Collection[tuple[str, str]]
+) -> tuple[Desk, dict[tuple[str, str], int]]:
+    """Lock cases and the budgets of some companies and codes; and the numbers of those."""
+    stored = await _lock_cases(tx, keys)
+    rows = await tx.fetch(
+        "SELECT id, company, code FROM budgets "
+        "JOIN unnest($1::text[], $2::text[]) AS k (company, code) USING (company, code)",
+        *columns(places, 2),
+    )
+    numbers = {(row["company"], row["code"]): row["id"] for row in rows}
+    return Desk.of(stored, {}, await _budgets(tx, numbers.values(), lock=True)), numbers
+
+
 async def _desk(
     tx: Tx, stored: Mapping[Key, Case], askers: Mapping[Key, Asker], *, lock: bool
 ) -> Desk:

@@ -56,6 +56,8 @@ Remark = FundsChecked | FundsReleased | FundsSpent
 """Facts of other services that only its story remembers."""
 Own = ClaimSubmitted | ClaimRefused | ClaimWithdrawn | ClaimSettled
 """What claims says itself."""
+Ending = ClaimWithdrawn | ClaimSettled
+"""What claims says itself of a claim that was submitted before."""
 Said = tuple[Own, "Cause"]
 """A fact of our own with what identifies it once it is said."""
 Key = tuple["UUID", int]
@@ -192,7 +194,15 @@ class Claim:
         return replace(self, facts=self.facts | fact)
 
 
-def awaited(fact: Told) -> Claim:
+def recalled(claim: Claim, fact: Ending) -> Claim:
+    """The claim as it was once this was said; the bank's later words come again by themselves."""
+    if isinstance(fact, ClaimWithdrawn):
+        return claim.told(Facts.WITHDRAWN)
+    paid = replace(claim, open_minor=0, paid_on=fact.settled_on)
+    return paid.told(Facts.POSTED)
+
+
+def awaited(fact: Told | Ending) -> Claim:
     """The claim that others speak of before it has come."""
     return Claim(fact.claim_id, fact.revision, fact.company, fact.total)
 

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 from chassis.handlers import Handlers
 from contracts.approval import ClaimApproved, ClaimRejected, StepOpened
 from contracts.budget import FundsChecked, FundsRefused, FundsReleased, FundsReserved, FundsSpent
-from contracts.claims import SubmitClaim, WithdrawClaim
+from contracts.claims import (
+    ClaimRefused,
+    ClaimSettled,
+    ClaimSubmitted,
+    ClaimWithdrawn,
+    SubmitClaim,
+    WithdrawClaim,
+)
 from contracts.masterdata import (
     CategoryDefined,
     CompanyDefined,
@@ -17,8 +24,8 @@ from contracts.masterdata import (
 )
 from contracts.posting import EntryFailed, EntryHeld, EntryPosted, EntryReversed
 from contracts.reconcile import PaymentMatched, PaymentReturned, PaymentUnmatched
-from services.claims.domain import hear, heard_step
-from services.claims.policy.intake import Outcome, judge
+from services.claims.domain import hear, heard_step, recalled
+from services.claims.policy.intake import Outcome, judge, taken_back
 from services.claims.policy.reading import refusal_of, unreadable
 from services.claims.policy.validation import Entry
 from services.claims.store import chain, directory, door, held
@@ -28,7 +35,7 @@ if TYPE_CHECKING:
 
     from chassis.db import Tx
     from chassis.handlers import UnreadableRecord
-    from services.claims.domain import Remark, Said, Told
+    from services.claims.domain import Ending, Remark, Said, Told
     from services.claims.policy.intake import Command
 
 handlers = Handlers()
@@ -177,6 +184,44 @@ async def remember_releases(facts: list[FundsReleased], tx: Tx) -> None:
 async def remember_spending(facts: list[FundsSpent], tx: Tx) -> None:
     """What a claim took from its budgets for good."""
     await _remember(facts, tx)
+
+
+@handlers.own(ClaimSubmitted)
+async def take_claims_again(facts: list[ClaimSubmitted], tx: Tx) -> None:
+    """After a restore: what was accepted stays accepted, whichever way it had come."""
+    files = await door.lock_files(tx, sorted({fact.claim_id for fact in facts}))
+    await chain.tell_again(tx, facts)
+    verdicts = [taken_back(fact, files.setdefault(fact.claim_id, {})) for fact in facts]
+    said = [(fact, fact.meta.cause) for fact in facts]
+    await door.save_verdicts(tx, [verdict for verdict in verdicts if verdict], said)
+
+
+@handlers.own(ClaimRefused)
+async def remember_refusals(facts: list[ClaimRefused], tx: Tx) -> None:
+    """After a restore: what was refused is told in the stories."""
+    await chain.tell_again(tx, facts)
+
+
+@handlers.own(ClaimWithdrawn)
+async def take_withdrawals_again(facts: list[ClaimWithdrawn], tx: Tx) -> None:
+    """After a restore: what was withdrawn stays withdrawn."""
+    await _end_again(facts, tx)
+
+
+@handlers.own(ClaimSettled)
+async def settle_again(facts: list[ClaimSettled], tx: Tx) -> None:
+    """After a restore: what was settled is settled, and not said so again."""
+    await _end_again(facts, tx)
+
+
+async def _end_again(facts: Sequence[Ending], tx: Tx) -> None:
+    claims = await chain.lock(tx, facts)
+    lacking = await chain.tell_again(tx, facts)
+    after = dict(claims)
+    for fact in (fact for fact in facts if fact.meta.id in lacking):
+        key = fact.claim_id, fact.revision
+        after[key] = recalled(after[key], fact)
+    await chain.save(tx, [claim for key, claim in after.items() if claim != claims[key]])
 
 
 @handlers.on(CompanyDefined)

@@ -295,6 +295,22 @@ def dropped(case: Case) -> Case:
     return replace(case, stage=Stage.WITHDRAWN, claim=None, cause=None)
 
 
+def in_books(case: Case, kind: Kind, *, now: datetime) -> Case:
+    """The case of an entry that turns out to be in the books, whatever was known of it."""
+    if kind is Kind.REVERSE:
+        return replace(case, stage=Stage.REVERSED, claim=None, cause=None)
+    if case.stage in {Stage.REVERSING, Stage.REVERSED}:
+        return case
+    if case.stage is Stage.RECALLED:
+        return replace(case, stage=Stage.REVERSING, since=now)
+    return replace(case, stage=Stage.POSTED, claim=None, cause=None)
+
+
+def given_up(case: Case) -> Case:
+    """The case of an entry that was said to have failed."""
+    return replace(case, stage=Stage.FAILED, claim=None, cause=None)
+
+
 @dataclass(frozen=True, slots=True)
 class Posted:
     """The other ledger has the entry, under this number."""

@@ -9,10 +9,21 @@ from contracts.approval import ClaimRejected
 from contracts.budget import FundsRefused, FundsReserved
 from contracts.claims import ClaimSubmitted, ClaimWithdrawn
 from contracts.masterdata import AccountMapped, CategoryDefined, CompanyDefined, PeriodDefined
-from services.posting.domain import Case, CaseKey, Fact, Stage, case_of, dropped, learn
+from contracts.posting import EntryFailed, JournalEntryRecorded
+from services.posting.domain import (
+    Case,
+    CaseKey,
+    Fact,
+    Stage,
+    case_of,
+    dropped,
+    given_up,
+    in_books,
+    learn,
+)
 from services.posting.policy import advance, supply
-from services.posting.rules import facts_of
-from services.posting.store import cases, chart, decisions, holds, intents
+from services.posting.rules import facts_of, recorded_of
+from services.posting.store import cases, chart, decisions, holds, intents, journal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,6 +94,34 @@ async def _decide(changed: Sequence[Case], tx: Tx) -> None:
     recorded = await decisions.save(tx, moves)
     for fact, because in facts_of(moves, recorded):
         tx.emit(fact, because=because)
+
+
+@handlers.own(JournalEntryRecorded)
+async def take_entries_back(records: list[JournalEntryRecorded], tx: Tx) -> None:
+    """After a restore: the journal holds again what finance has seen, under the same numbers."""
+    recorded = [recorded_of(record) for record in records]
+    blank = [
+        Case(fact.claim_id, fact.revision, fact.company, fact.total, tx.now) for fact in records
+    ]
+    cases_now = await cases.open_cases(tx, blank)
+    for fact, taken in zip(records, recorded, strict=True):
+        key = (fact.claim_id, fact.revision)
+        cases_now[key] = in_books(cases_now[key], taken.entry.kind, now=tx.now)
+    await cases.update_cases(tx, list(cases_now.values()))
+    await intents.note_posted(tx, recorded)
+    fresh = await journal.unknown_of(tx, recorded)
+    if fresh:
+        await journal.record_entries(tx, fresh)
+
+
+@handlers.own(EntryFailed)
+async def take_failures_back(failures: list[EntryFailed], tx: Tx) -> None:
+    """After a restore: what could not be posted, and was said so, is not tried again."""
+    blank = [
+        Case(fact.claim_id, fact.revision, fact.company, fact.total, tx.now) for fact in failures
+    ]
+    known = await cases.open_cases(tx, blank)
+    await cases.update_cases(tx, [given_up(case) for case in known.values()])
 
 
 @handlers.on(CompanyDefined)

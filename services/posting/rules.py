@@ -11,14 +11,22 @@ from contracts.posting import (
     EntryReversed,
     JournalEntryRecorded,
 )
-from services.posting.domain import Kind, Stage, Unbalanced
+from services.posting.domain import (
+    EMBEDDED,
+    DateRule,
+    JournalEntry,
+    Kind,
+    Recorded,
+    Stage,
+    Unbalanced,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from uuid import UUID
 
     from contracts.envelope import Event
-    from services.posting.domain import Move, Origin, Recorded
+    from services.posting.domain import Move, Origin
 
 WITHDRAWN: Final = "CLAIM_WITHDRAWN"  # Why an entry is turned back.
 
@@ -35,6 +43,36 @@ def facts_of(
             turned = taken.entry.kind is Kind.REVERSE
             yield (_reversed(taken) if turned else _posted(taken)), move.because
             yield _public(taken), move.because
+
+
+def recorded_of(fact: JournalEntryRecorded) -> Recorded:
+    """The entry that a public record tells of, as it stood in the journal.
+
+    A record does not say which rule dated its entry; the dates tell.
+    """
+    kind = Kind.REVERSE if fact.reverses else Kind.POST
+    own = DateRule.ORIGINAL_DATE if fact.reverses else DateRule.DOCUMENT_DATE
+    moved = fact.posting_date != fact.document_date and fact.posting_date.day == 1
+    entry = JournalEntry(
+        entry_id=fact.entry_id,
+        claim_id=fact.claim_id,
+        revision=fact.revision,
+        kind=kind,
+        company=fact.company,
+        ledger=fact.ledger,
+        posting_date=fact.posting_date,
+        document_date=fact.document_date,
+        date_rule=DateRule.NEXT_OPEN_PERIOD if moved else own,
+        total=fact.total,
+        employee=fact.employee,
+        paid_by=fact.paid_by,
+        payee=fact.payee,
+        text=fact.text,
+        lines=tuple(fact.lines),
+        reverses=fact.reverses,
+    )
+    counted = int(fact.entry_number.rpartition("-")[2]) if fact.ledger == EMBEDDED else None
+    return Recorded(entry, fact.entry_number, fact.reference, counted)
 
 
 def _unposted(move: Move) -> EntryFailed | EntryHeld:

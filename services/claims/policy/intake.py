@@ -236,6 +236,20 @@ def _accept(
     return Verdict(Outcome.ACCEPTED, said, after, document, frozenset(prints.values()))
 
 
+def taken_back(fact: ClaimSubmitted, file: File) -> Verdict | None:
+    """The acceptance of a claim that was said before, as it was said; None where it is known.
+
+    After a restore what was said stands, whatever master data says by now.
+    """
+    if fact.revision in _accepted(file):
+        return None
+    plain = fact.model_copy(update={"warnings": []})  # The digest leaves warnings out.
+    verdict = _accept(plain, {}, file.get(fact.revision))
+    if verdict.claim is not None:
+        file[fact.revision] = verdict.claim
+    return replace(verdict, document=fact.model_dump_json().encode())
+
+
 def _submitted(command: SubmitClaim, number: UUID) -> ClaimSubmitted:
     return ClaimSubmitted(
         claim_id=number,

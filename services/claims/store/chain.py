@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from chassis.db import Tx
-    from services.claims.domain import Claim, Key, Said, Step, Told
+    from services.claims.domain import Claim, Ending, Key, Own, Said, Step, Told
 
 _STEP: Final = attrgetter(
     *("claim_id", "revision", "mark", "kind", "at", "actor", "figures", "event_id", "traceparent")
 )
 
 
-async def lock(tx: Tx, facts: Sequence[Told]) -> dict[Key, Claim]:
+async def lock(tx: Tx, facts: Sequence[Told | Ending]) -> dict[Key, Claim]:
     """The claims that facts speak of, locked in order; those that have not come yet are awaited."""
     first = {(fact.claim_id, fact.revision): fact for fact in facts}
     keys = sorted(first)
@@ -78,6 +78,11 @@ async def save(tx: Tx, claims: Sequence[Claim]) -> None:
 async def tell_own(tx: Tx, said: Sequence[Said]) -> None:
     """Add what claims has just said to its stories."""
     await tell(tx, [step for fact, cause in said for step in said_steps(fact, cause, tx.now)])
+
+
+async def tell_again(tx: Tx, facts: Sequence[Own]) -> set[UUID]:
+    """Add to the stories what claims said some time ago; the event ids of what they lacked."""
+    return await tell(tx, [s for f in facts for s in said_steps(f, f.meta.cause, f.meta.time)])
 
 
 async def tell(tx: Tx, steps: Sequence[Step]) -> set[UUID]:

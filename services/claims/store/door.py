@@ -41,14 +41,15 @@ async def open_desk(tx: Tx, commands: Sequence[Command], *, patient: bool) -> De
     return Desk(
         now=tx.now,
         patience=tx.now - GRACE if patient else tx.now,
-        files=await _lock_files(tx, ids),
+        files=await lock_files(tx, ids),
         master=await directory.look_up(tx, entries_of(commands)),
         twins=await _twins(tx, prints_of(commands)),
         held=await held.waiting(tx, ids) if patient else set(),
     )
 
 
-async def _lock_files(tx: Tx, ids: Sequence[UUID]) -> dict[UUID, File]:
+async def lock_files(tx: Tx, ids: Sequence[UUID]) -> dict[UUID, File]:
+    """All revisions of these claims, locked in order."""
     rows = await tx.fetch(
         f"SELECT {CLAIM} FROM claims c WHERE c.claim_id = ANY($1::uuid[]) "
         "ORDER BY c.claim_id, c.revision FOR NO KEY UPDATE",

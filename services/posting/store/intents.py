@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from chassis.db import Reader, Tx
+    from services.posting.domain import Recorded
 
 _ENTRY: Final = TypeAdapter(JournalEntry)
 
@@ -135,6 +136,17 @@ async def cancel_intents(tx: Tx, keys: Sequence[CaseKey]) -> set[CaseKey]:
         [revision for _, revision in keys],
     )
     return {(row["claim_id"], row["revision"]) for row in rows}
+
+
+async def note_posted(tx: Tx, recorded: Sequence[Recorded]) -> None:
+    """Close the intents of entries that are in the books already; none is sent again."""
+    await tx.execute(
+        "UPDATE intents SET state = 'posted', number = n.number, detail = 'taken back' "
+        "FROM unnest($1::text[], $2::text[]) AS n (key, number) WHERE intents.key = n.key "
+        "AND state IN ('intended', 'calling', 'unknown')",
+        [taken.entry.key for taken in recorded],
+        [taken.number for taken in recorded],
+    )
 
 
 async def send_again(tx: Tx, key: str, *, by: str, because: str) -> bool:

@@ -127,6 +127,31 @@ async def _add_lines(tx: Tx, entries: Sequence[JournalEntry]) -> None:
     )
 
 
+async def unknown_of(tx: Tx, recorded: Sequence[Recorded]) -> list[Recorded]:
+    """Those entries that the journal does not hold, each once; their numbers count as given."""
+    given: dict[tuple[str, int], int] = {}
+    for taken in recorded:
+        series = taken.entry.company, taken.entry.fiscal_year
+        given[series] = max(given.get(series, 0), taken.sequence or 0)
+    numbered = sorted(key for key, last in given.items() if last)
+    await tx.execute(
+        "INSERT INTO number_series AS s (company, fiscal_year, last) "
+        "SELECT company, fiscal_year, last FROM unnest($1::text[], $2::int[], $3::int[]) "
+        "AS t (company, fiscal_year, last) ON CONFLICT (company, fiscal_year) "
+        "DO UPDATE SET last = greatest(s.last, excluded.last)",
+        [company for company, _ in numbered],
+        [year for _, year in numbered],
+        [given[key] for key in numbered],
+    )
+    rows = await tx.fetch(
+        "SELECT id FROM entries WHERE id = ANY($1::uuid[])",
+        [taken.entry.entry_id for taken in recorded],
+    )
+    known = {row["id"] for row in rows}
+    fresh = {taken.entry.entry_id: taken for taken in recorded}
+    return [taken for entry_id, taken in fresh.items() if entry_id not in known]
+
+
 async def postings_of(reader: Reader, keys: Sequence[CaseKey]) -> dict[CaseKey, Recorded]:
     """What was posted for these claim revisions, reversed or not."""
     rows = await reader.fetch(
