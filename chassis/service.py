@@ -29,6 +29,7 @@ from chassis.upkeep import measure_outbox, sweep
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from types import FrameType
 
     from fastapi import APIRouter, FastAPI
 
@@ -66,6 +67,7 @@ class Service:
         self._jobs = jobs
         self._handlers = handlers
         self._stopping = asyncio.Event()
+        self._leaving = False
         self._migrated = False
         self._trouble = "starting"
         self._tasks: list[asyncio.Task[None]] = []  # The relay first, then the jobs.
@@ -128,6 +130,10 @@ class Service:
         while await self.intake.consumer.release_parked():
             pass
 
+    def leave(self) -> None:
+        """Say not ready from now on, while everything still works: balancers take this one out."""
+        self._leaving = True
+
     async def stop(self) -> None:
         """Finish the batch, drain the relay, close the pool; each step is bounded."""
         self._stopping.set()
@@ -140,6 +146,8 @@ class Service:
 
     async def checks(self) -> dict[str, str]:
         """What keeps the service from being ready; an empty text means well."""
+        if self._leaving:
+            return {"start": "stopping"}
         consumer = self.intake.consumer
         return {
             "start": self._trouble,
@@ -216,6 +224,29 @@ def application(service: Service, routes: APIRouter) -> FastAPI:
     )
 
 
+class _Server(uvicorn.Server):
+    """Serves on for a moment after the first signal, so that no request meets a closed door."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+        self._ends_at: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to leave; a second signal ends at once what the first one would have ended."""
+        if self._ends_at is None:
+            self._service.leave()
+            self._ends_at = time.monotonic() + self._service.settings.leave_ms / 1000
+            return
+        super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to end now; asked ten times a second."""
+        if self._ends_at is not None and time.monotonic() >= self._ends_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+
 def _report(starting: asyncio.Task[None]) -> None:
     if not starting.cancelled() and (problem := starting.exception()):
         log.critical("service could not start", exc_info=problem)
@@ -231,7 +262,8 @@ def run(package: str, handlers: Handlers, routes: APIRouter, jobs: Jobs) -> None
         metrics.BUILD.labels(name, version("ledgerbus")).set(1)
 
     async def serve() -> None:
-        app = application(Service(package, handlers, jobs, settings), routes)
+        service = Service(package, handlers, jobs, settings)
+        app = application(service, routes)
         config = uvicorn.Config(
             app,
             host=settings.http_host,
@@ -240,6 +272,6 @@ def run(package: str, handlers: Handlers, routes: APIRouter, jobs: Jobs) -> None
             access_log=False,
             timeout_graceful_shutdown=5,
         )
-        await uvicorn.Server(config).serve()
+        await _Server(config, service).serve()
 
     uvloop.run(serve())

@@ -26,5 +26,8 @@ class Settings(BaseSettings):
     session_timeout_ms: int = Field(
         default=15_000, ge=6_000, description="how long a vanished replica keeps its partitions"
     )
+    leave_ms: int = Field(
+        default=1_000, ge=0, description="how long to serve on, not ready, after a signal to end"
+    )
     pool_size: int = Field(default=8, ge=3)
     invariants_every_s: int = Field(default=300, ge=1)

@@ -36,6 +36,7 @@ app = typer.Typer(
 
 # Every command: a function registers under its own name, a typer.Typer as a group of commands.
 app.command()(stack.up)
+app.command()(stack.roll)
 app.command()(stack.down)
 app.command()(stack.status)
 app.add_typer(imports.app, name="import")

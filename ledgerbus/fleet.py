@@ -127,6 +127,33 @@ class Fleet:
                 # At once: a process that is not written down could never be stopped.
                 write_state(self.root, state)
 
+    async def roll(
+        self, kafka: str, databases: Mapping[str, str], say: Callable[[ServiceState], None]
+    ) -> None:
+        """Replace the processes of these services by ones on the present code, one at a time.
+
+        The next one is touched when the one before is ready; an error leaves the rest as it was.
+        """
+        spans = self.root / "spans"
+        async with httpx.AsyncClient(timeout=ASK_S, trust_env=False) as client:
+            for old in [each for each in read_state(self.root).services if each.name in databases]:
+                settings = _settings(kafka, databases[old.name], spans, old.replica)
+                digest = code_digest(old.name, PROJECT)
+                new = await self._replace(old, Wanted(old.name, old.replica, settings, digest))
+                await self._until_ready(new, client, say)
+
+    async def _replace(self, old: ServiceState, wanted: Wanted) -> ServiceState:
+        async with locked(self.root):
+            state = read_state(self.root)
+            place = [(each.name, each.replica) for each in state.services].index(
+                (old.name, old.replica)
+            )
+            taken = {each.port for each in state.services if each.port != old.port}
+            await _stop([state.services[place]])
+            state.services[place] = self._spawn(wanted, old.port, taken)
+            write_state(self.root, state)
+            return state.services[place]
+
     async def ready(self, say: Callable[[ServiceState], None]) -> None:
         """Return when every process is ready, saying each; an error names who is not, and why."""
         async with httpx.AsyncClient(timeout=ASK_S, trust_env=False) as client:

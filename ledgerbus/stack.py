@@ -18,7 +18,7 @@ from deploy.local.processes import find, resident_bytes
 from deploy.local.state import read_state, state_file
 from deploy.topics import load_plan
 from ledgerbus.addresses import Addresses, addresses, home
-from ledgerbus.errors import Exit
+from ledgerbus.errors import CommandError, Exit
 from ledgerbus.fleet import ASK_S, Fleet, failing_checks, label, service_names
 
 if TYPE_CHECKING:
@@ -91,6 +91,33 @@ def up(
     asyncio.run(bring_up(root, replicas=replicas))
     if json:
         Console().print_json(data=_answering(root))
+
+
+def roll(
+    services: Annotated[list[str] | None, typer.Argument(help="which; all by default")] = None,
+) -> None:
+    """Replace services by ones on the present code, one process at a time, while claims flow.
+
+    Each process says it is not ready, finishes what it has begun and ends; the next one is touched
+    when its successor is ready. With `up --replicas 2` nobody notices.
+    """
+    asyncio.run(_roll(home(), services or service_names()))
+
+
+async def _roll(root: Path, names: list[str]) -> None:
+    unknown = sorted(set(names) - set(service_names()))
+    if unknown:
+        raise CommandError(
+            f"no service is called {', '.join(unknown)}",
+            why=f"there are {', '.join(service_names())}",
+            fix="name some of these, or none for all",
+            code=Exit.NOT_FOUND,
+        )
+    endpoints = await Stack(root).up(load_plan())
+    databases = await provision_databases(endpoints.postgres, names)
+    await Fleet(root).roll(
+        endpoints.kafka, databases, lambda each: TALK.print(f"  {label(each):<10} {each.url}")
+    )
 
 
 def down(

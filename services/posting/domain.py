@@ -306,11 +306,6 @@ def in_books(case: Case, kind: Kind, *, now: datetime) -> Case:
     return replace(case, stage=Stage.POSTED, claim=None, cause=None)
 
 
-def given_up(case: Case) -> Case:
-    """The case of an entry that was said to have failed."""
-    return replace(case, stage=Stage.FAILED, claim=None, cause=None)
-
-
 @dataclass(frozen=True, slots=True)
 class Posted:
     """The other ledger has the entry, under this number."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from chassis.handlers import Handlers
@@ -17,7 +18,6 @@ from services.posting.domain import (
     Stage,
     case_of,
     dropped,
-    given_up,
     in_books,
     learn,
 )
@@ -121,7 +121,9 @@ async def take_failures_back(failures: list[EntryFailed], tx: Tx) -> None:
         Case(fact.claim_id, fact.revision, fact.company, fact.total, tx.now) for fact in failures
     ]
     known = await cases.open_cases(tx, blank)
-    await cases.update_cases(tx, [given_up(case) for case in known.values()])
+    await cases.update_cases(
+        tx, [replace(case, stage=Stage.FAILED, claim=None, cause=None) for case in known.values()]
+    )
 
 
 @handlers.on(CompanyDefined)
