@@ -22,6 +22,7 @@ RANKS: Final = {
             ("in_approval",),
             ("approved", "rejected"),
             ("reserved", "funds_refused"),
+            ("posting_held",),
             ("posted", "posting_failed"),
             ("settled", "withdrawn", "reversed"),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from checker.clauses import clause
 from checker.plan import INTAKE, LISTENS, STREAMS
@@ -186,6 +186,48 @@ def one_effect(world: World, found: Clause) -> None:
         former = said.setdefault(mark, event)
         if former is not event:
             found.broken(event.causation, f"{event.kind} was said twice: {former.id}, {event.id}")
+
+
+@clause("I10", "what was handled has its effect", "topics")
+def has_its_effect(world: World, found: Clause) -> None:
+    """What stands in an inbox left a row: a case per claim, an item per entry, an answer."""
+    for service, (kind, table, fields) in EFFECTS.items():
+        if service not in world.tables:
+            continue
+        inbox = {row["event_id"] for row in world.rows(service, "inbox")}
+        rows = {tuple(row[name] for name in fields) for row in world.rows(service, table)}
+        for event in world.of(kind):
+            if event.id not in inbox:
+                continue
+            found.saw()
+            if tuple(event.body[name] for name in fields) not in rows:
+                found.broken(event.id, f"in {service}'s inbox, and no row of {table} knows it")
+    if "budget" in world.tables:
+        _approved_are_answered(world, found)
+
+
+def _approved_are_answered(world: World, found: Clause) -> None:
+    """Budget answers an approval, unless the claim was withdrawn or its company is unknown."""
+    inbox = {row["event_id"] for row in world.rows("budget", "inbox")}
+    answers = ("budget.funds-reserved.v1", "budget.funds-refused.v1", "claims.claim-withdrawn.v1")
+    open_cases = {
+        (row["claim_id"], row["revision"])
+        for row in world.rows("budget", "cases")
+        if row["state"] == "open"
+    }
+    for event in world.of("approval.claim-approved.v1"):
+        found.saw()
+        story = world.stories[event.claim]
+        if event.id in inbox and event.claim in open_cases and not any(map(story.get, answers)):
+            found.broken(event.id, "approved, in budget's inbox, and neither reserved nor refused")
+
+
+EFFECTS: Final = {
+    "approval": ("claims.claim-submitted.v1", "cases", ("claim_id", "revision")),
+    "budget": ("claims.claim-submitted.v1", "cases", ("claim_id", "revision")),
+    "posting": ("claims.claim-submitted.v1", "cases", ("claim_id", "revision")),
+    "reconcile": ("posting.entry-posted.v1", "items", ("entry_id",)),
+}
 
 
 def _stored(world: World, service: str) -> dict[tuple[str, int], int]:

@@ -51,7 +51,7 @@ LISTENS: Final = {
             "funds-released",
             "funds-spent",
         ),
-        "posting.events": ENTRIES,
+        "posting.events": ENTRIES | _kinds("posting", "entry-held"),
         "reconcile.events": _kinds(
             "reconcile", "payment-matched", "payment-returned", "payment-unmatched"
         ),

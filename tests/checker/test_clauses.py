@@ -147,6 +147,7 @@ BREAKS: list[tuple[str, str, Break]] = [
     ("I9", "reconcile's state is on its topic", losing(9)),
     ("I10", "every event is handled", unread("posting", 5)),
     ("I10", "one event, one effect", repeated(8, id="e20", sequence=f"{20:020}")),
+    ("I10", "what was handled has its effect", setting("budget", "cases", claim_id="other")),
     ("I11", "offsets are never ahead", unread("budget", 4)),
     ("I12", "conservation", saying(6, total=OTHER)),
     ("I12", "what was reserved is what was claimed",
