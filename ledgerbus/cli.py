@@ -12,6 +12,7 @@ from rich.console import Console
 from deploy.local.errors import StackError
 from deploy.topics import PlanError
 from ledgerbus import (
+    chaos,
     claim,
     derive,
     dlq,
@@ -51,6 +52,7 @@ app.add_typer(dlq.app, name="dlq")
 app.add_typer(dlq.parked_app, name="parked")
 app.command("trace")(trace.command)
 app.add_typer(demo.app, name="demo")
+app.command()(chaos.chaos)
 
 
 def main() -> NoReturn:

@@ -12,6 +12,7 @@ import os
 import secrets
 import signal
 import subprocess
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deploy.local import jars, ports, processes
@@ -19,7 +20,7 @@ from deploy.local.errors import StackError
 from deploy.local.java import find_java
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from deploy.local.java import Java
@@ -45,9 +46,9 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{bound}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{plain}
 inter.broker.listener.name=PLAINTEXT
 log.dirs={logs}
 auto.create.topics.enable=false
@@ -78,11 +79,24 @@ logger.server.level = info
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One more listener: clients that come through it are told to come back to another port.
+
+    That port belongs to whoever stands between them and the node.
+    """
+
+    name: str
+    port: int
+    advertised: int
+
+
 class Broker:
     """The Kafka node of one state folder."""
 
-    def __init__(self, root: Path) -> None:
-        """Speak for the node whose files lie under `root`."""
+    def __init__(self, root: Path, doors: Sequence[Door] = ()) -> None:
+        """Speak for the node whose files lie under `root`; it also listens at these doors."""
+        self.doors = doors
         self.folder = root / "kafka"
         self.log = root / "logs" / "kafka.log"
 
@@ -120,7 +134,16 @@ class Broker:
         )
         state.address = f"{ports.HOST}:{state.port}"
         text = PROPERTIES.format(
-            port=state.port, controller_port=state.controller_port, logs=self.folder / "logs"
+            port=state.port,
+            controller_port=state.controller_port,
+            logs=self.folder / "logs",
+            bound="".join(f",{d.name}://{ports.HOST}:{d.port}" for d in self.doors),
+            advertised="".join(f",{d.name}://{ports.HOST}:{d.advertised}" for d in self.doors),
+            plain="".join(f",{d.name}:PLAINTEXT" for d in self.doors),
+        )
+        # Each door has threads of its own; one is plenty for a single client.
+        text += "".join(
+            f"listener.name.{d.name.lower()}.num.network.threads=1\n" for d in self.doors
         )
         (self.folder / "server.properties").write_text(text, encoding="utf-8")
 

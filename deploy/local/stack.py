@@ -24,9 +24,10 @@ from deploy.local.state import locked, read_state, write_state
 from deploy.local.topics import ensure_topics, reach
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from deploy.local.broker import Door
     from deploy.local.containers import Container
     from deploy.local.state import ServerState, Source, State
     from deploy.topics import TopicPlan
@@ -61,11 +62,19 @@ class ServerStatus:
 class Stack:
     """The servers whose state lies under one root folder."""
 
-    def __init__(self, root: Path, environment: Mapping[str, str] | None = None) -> None:
-        """Speak for the root; the environment says where the servers come from."""
+    def __init__(
+        self,
+        root: Path,
+        environment: Mapping[str, str] | None = None,
+        doors: Sequence[Door] = (),
+    ) -> None:
+        """Speak for the root; the environment says where the servers come from.
+
+        An embedded broker also listens at `doors`.
+        """
         self.root = root.resolve()
         self._environment = os.environ if environment is None else environment
-        self._broker = Broker(self.root)
+        self._broker = Broker(self.root, doors)
         self._postgres = Postgres(self.root)
 
     async def up(self, topics: TopicPlan) -> Endpoints:

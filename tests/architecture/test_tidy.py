@@ -11,7 +11,7 @@ from statistics import median
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PACKAGES = ("contracts", "chassis", "services", "ledgerbus", "deploy", "checker")
+PACKAGES = ("contracts", "chassis", "services", "ledgerbus", "deploy", "checker", "chaos")
 SERVICES = sorted(path.parent.name for path in (ROOT / "services").glob("*/__main__.py"))
 NOUNS = {
     "approval": {"policy", "rules"},
@@ -117,7 +117,7 @@ def test_the_chassis_never_names_a_service() -> None:
 
 
 def test_only_the_chassis_commits_and_catches_everything() -> None:
-    for path in sources("services", "contracts", "ledgerbus", "deploy"):
+    for path in sources("services", "contracts", "ledgerbus", "deploy", "chaos"):
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"\.commit\(", text), name_of(path)
         assert not re.search(r"except (Base)?Exception\b", text), name_of(path)
