@@ -127,8 +127,9 @@ class Outside:
         async with self._renewing:
             if self._producer is not used:
                 return
-            self._producer = None
-        await used.stop()
+            stale, self._producer = self._producer, None
+        if stale is not None:
+            await stale.stop()
 
 
 async def _breathe(turn: int) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+import checker
 from chaos.ledger import EFFECT_THEN_ERROR
 from chaos.measures import quantile
 from chaos.schedule import Fault
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from chaos.run import Ran
+    from checker import Evidence
 
 CREATED: Final = frozenset({"acked", 200, 201})
 OUTSIDE_REFUSAL: Final = 422
@@ -34,6 +36,8 @@ class Verdict:
     counters: dict[str, int] = field(default_factory=dict)
     conservation: list[dict[str, str]] = field(default_factory=list)
     states: dict[str, int] = field(default_factory=dict)
+    clauses: list[dict[str, str]] = field(default_factory=list)
+    """What the checker says of each invariant."""
 
     @property
     def holds(self) -> bool:
@@ -41,8 +45,11 @@ class Verdict:
         return not any(self.checks.values())
 
 
-async def judge(ran: Ran) -> Verdict:
-    """The verdict over a run that has drained; the system still stands."""
+async def judge(ran: Ran, evidence: Evidence) -> Verdict:
+    """The verdict over a run that has drained; the system still stands.
+
+    The checker judges from the evidence, and the chain's own proof and journal are asked beside it.
+    """
     proof = await proven(ran.system.where)
     journal = _read(ran.system.root / "journal.jsonl")
     verdict = Verdict(counters=_counters(ran, proof))
@@ -64,8 +71,22 @@ async def judge(ran: Ran) -> Verdict:
         "everything came to its end": _pending(ran),
         "every victim recovered": _listed(ran.measures.unrecovered),
     }
-    verdict.void = _void(ran, verdict)
+    _take(verdict, await checker.judge(evidence))
+    verdict.void += _void(ran, verdict)
     return verdict
+
+
+def _take(verdict: Verdict, found: checker.Verdict) -> None:
+    """What the checker found: a failure is one, and what it cannot settle proves nothing."""
+    for clause in found.clauses:
+        name = f"{clause.number} {clause.name}"
+        told = [f"{each.subject}: {each.detail}" for each in clause.violations]
+        verdict.checks[name] = _listed(told)
+        examined = str(clause.examined)
+        verdict.clauses.append({"clause": name, "status": clause.status, "examined": examined})
+        if clause.status is checker.Status.UNKNOWN:
+            unsure = _listed(f"{each.subject}: {each.detail}" for each in clause.unsettled)
+            verdict.void.append(f"{name} cannot be settled: {unsure}")
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
@@ -204,6 +225,7 @@ def report(ran: Ran, verdict: Verdict, commit: str, again: str) -> dict[str, Any
         "states": verdict.states,
         "conservation": verdict.conservation,
         "checks": verdict.checks,
+        "clauses": verdict.clauses,
         "holds": verdict.holds,
         "void": verdict.void,
     }

@@ -16,6 +16,7 @@ from rich.table import Table
 from chaos.run import Run, evidence
 from chaos.schedule import C1, C2, Scale, free
 from chaos.verdict import judge, report
+from checker import Evidence
 from ledgerbus.errors import Exit
 from ledgerbus.fleet import PROJECT
 from ledgerbus.program import command
@@ -72,9 +73,10 @@ def chaos(
 async def _run(root: Path, seed: int, scale: Scale, again: str) -> tuple[dict[str, Any], Verdict]:
     commit = await asyncio.to_thread(_commit)
     async with Run(root, seed, scale, _say).run() as ran:
-        _keep(root / "evidence.json", evidence(ran, commit))
+        told = evidence(ran, commit)
+        _keep(root / "evidence.json", told)
         _say("judging")
-        verdict = await judge(ran)
+        verdict = await judge(ran, Evidence.of(told, root))
         document = report(ran, verdict, commit, again)
         _keep(root / "report.json", document)
     return document, verdict
@@ -112,9 +114,12 @@ def show(screen: Console, document: dict[str, Any]) -> None:
         told = f"p50 {times['p50']} s, p99 {times['p99']} s of {times['times']}"
         screen.print(f"recovery after a {kind} fault: {told}")
     screen.print(f"drained after {document['drained_s']} s")
+    idle = {each["clause"] for each in document["clauses"] if each["status"] == "not judged"}
     for name, found in document["checks"].items():
         mark = f"[red]fail[/] {name}: {found}" if found else f"[green]ok[/]   {name}"
-        screen.print(mark, soft_wrap=True)
+        screen.print(
+            f"[yellow]--[/]   {name}: not judged" if name in idle else mark, soft_wrap=True
+        )
     for why in document["void"]:
         screen.print(f"[yellow]void[/] {why}")
     screen.print(f"seed {document['seed']}, commit {document['commit']}", soft_wrap=True)
