@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 AIMS: Final = 60  # Looks for a moment inside a transaction before a kill takes what comes.
 AIM_S: Final = 0.01
 DELAYS_S: Final = (0.02, 0.1, 0.3)
+SHIFTS_S: Final = (-3_600, 3_600, 400 * 86_400)
 RATES: Final = (4_000, 16_000, 64_000)
 TOPIC_OF: Final = {
     "claims": "claims.intake",
@@ -99,6 +100,29 @@ class Restart:
     async def heal(self) -> None:
         """Start it anew."""
         self._system.start(self._replica)
+
+
+class ClockJump:
+    """A replica that starts again on a machine an hour slow, an hour fast, or 400 days ahead."""
+
+    def __init__(self, system: System, replica: Replica, measures: Measures, variant: int) -> None:
+        self._system, self._replica, self._measures = system, replica, measures
+        self._shift_s = SHIFTS_S[variant % len(SHIFTS_S)]
+
+    async def inject(self) -> None:
+        """End it, and start it with the wrong time."""
+        await self._end()
+        self._system.start(self._replica, {"LEDGERBUS_CLOCK_SHIFT_S": str(self._shift_s)})
+
+    async def heal(self) -> None:
+        """End it, and start it with the right time."""
+        await self._end()
+        self._system.start(self._replica)
+
+    async def _end(self) -> None:
+        await self._measures.read(self._replica)
+        self._system.signal(self._replica, signal.SIGTERM)
+        await self._system.ended(self._replica)
 
 
 class Pause:
@@ -278,6 +302,8 @@ def _on_a_replica(timed: Timed, system: System, replica: Replica, measures: Meas
             return Pause(system, replica)
         case Fault.RESTART:
             return Restart(system, replica, measures)
+        case Fault.CLOCK:
+            return ClockJump(system, replica, measures, timed.variant)
         case _:
             return Kill(system, replica, measures)
 

@@ -33,6 +33,7 @@ class Fault(StrEnum):
     DATABASE = "database restart"
     BROKER = "broker restart"
     REBALANCE = "rebalance"
+    CLOCK = "clock jump"
 
 
 ON_A_SERVER: Final = frozenset({Fault.DATABASE, Fault.BROKER})
@@ -116,6 +117,7 @@ C2: Final = Scale(
         Fault.DATABASE: 60,
         Fault.BROKER: 20,
         Fault.REBALANCE: 120,
+        Fault.CLOCK: 20,
     },
 )
 # So many a minute in a free run; what comes to less than one happens once.
@@ -134,6 +136,7 @@ A_MINUTE: Final = {
     Fault.DATABASE: 1.0,
     Fault.BROKER: 0.4,
     Fault.REBALANCE: 2.0,
+    Fault.CLOCK: 0.4,
 }
 SHORT_S: Final = 600
 DRAIN_SHORT_S, DRAIN_LONG_S = 90, 180

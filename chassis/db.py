@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -12,6 +11,7 @@ import asyncpg
 import uuid_utils
 
 from chassis import metrics, telemetry
+from chassis.clock import Clock
 from chassis.errors import Poison
 from chassis.outbox import OutboxRow, insert_rows, unpack
 from contracts.codec import MAX_BYTES, headers_of, kind_of
@@ -19,8 +19,11 @@ from contracts.envelope import Cause, Event, Meta
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from datetime import datetime
 
     from asyncpg.pool import PoolConnectionProxy
+
+    Connection = asyncpg.Connection | PoolConnectionProxy
 
 Row = asyncpg.Record
 STATEMENT_TIMEOUT_S: Final = 60  # Longer than any batch; a query beyond it hangs.
@@ -156,6 +159,7 @@ class Database:
         self._pool_size = pool_size
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
+        self._clock = Clock()
         self.on_said: Callable[[], None] = lambda: None
         """Called after a commit that said something; the relay sets it to wake up."""
         self.notify_others = True
@@ -189,10 +193,11 @@ class Database:
         """One read-committed transaction; its outbox rows are written just before it commits."""
         pool = await self.pool()
         async with pool.acquire(timeout=ACQUIRE_S) as connection:
+            now = await self._clock.now(connection)
             async with connection.transaction():
                 tx = Tx(
                     connection,
-                    now=datetime.now(UTC),
+                    now=now,
                     source=f"/{self.service}",
                     topic_prefix=self.topic_prefix,
                 )

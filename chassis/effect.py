@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from opentelemetry import trace
 from opentelemetry.trace import StatusCode
 
 from chassis import metrics, telemetry
+from chassis.clock import wall
 from chassis.deadletters.burial import blocks_key, bury
 from chassis.deadletters.parking import blocked_keys, park, parked_heads, unpark
 from chassis.deadletters.words import detail_of
@@ -62,7 +62,7 @@ class Effect:
             incoming.span = span
             traceparent, tracestate = telemetry.header_of(span)
             incoming.event.with_meta(replace(meta, traceparent=traceparent, tracestate=tracestate))
-            age = datetime.now(UTC) - meta.time
+            age = wall() - meta.time
             metrics.EVENT_AGE.labels(topic).observe(max(age.total_seconds(), 0))
         return incoming
 
