@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from chaos.verdict import Verdict
 
 VOID: Final = 7  # A run that proves nothing; not to be mistaken for one that failed.
+PLAIN: Final = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS  # Names of faults are keys.
 ROOT: Final = Path(".local/chaos")
 TALK: Final = Console(stderr=True, highlight=False)
 
@@ -61,7 +62,7 @@ def chaos(
         again = f"chaos --seed {seed} --minutes {minutes} --claims {claims}"
     document, verdict = asyncio.run(_run(root, seed, scale, command(again)))
     if as_json:
-        typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+        typer.echo(orjson.dumps(document, option=PLAIN))
     else:
         show(Console(highlight=False), document)
     if not verdict.holds:
@@ -87,7 +88,7 @@ def _say(text: str) -> None:
 
 
 def _keep(path: Path, document: dict[str, Any]) -> None:
-    path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+    path.write_bytes(orjson.dumps(document, option=PLAIN) + b"\n")
 
 
 def _commit() -> str:
