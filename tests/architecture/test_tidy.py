@@ -35,7 +35,7 @@ BANNED = {
     r"\bmo" + "ck\b": "use a real double",
     r"(?<![.\w])print\(": "log, or write through rich in the command line",
 }
-EXEMPT = {}
+EXEMPT: dict[tuple[str, str], str] = {}
 BANNED_WORDS = {"manager", "helper", "processor", "base", "abstract", "impl", "util", "common"}
 ALLOWED_NAMES = {"manager"}  # An employee's manager: the trade's own word, in fields and rules.
 
