@@ -12,6 +12,7 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
+from chaos.again import Republish
 from chaos.proxy import Way
 from chaos.schedule import NETWORK, SERVICES, Fault
 from deploy.local import processes
@@ -288,6 +289,8 @@ def act_of(timed: Timed, system: System, measures: Measures) -> Act:
         return Lock(system, victim.service)
     if fault is Fault.REBALANCE:
         return Rebalance(system, victim.service)
+    if fault is Fault.REPUBLISH:
+        return Republish(system, victim.service, timed.variant)
     replica = system.replica(victim)
     return _on_a_replica(timed, system, replica, measures)
 

@@ -186,7 +186,7 @@ class Run:
         if timed.fault in ON_A_SERVER:
             async with self.system.servers:
                 yield
-        elif timed.fault in ON_A_SERVICE or timed.fault is Fault.REBALANCE:
+        elif timed.fault in ON_A_SERVICE:
             yield
         else:
             async with self.system.replica(timed.victim).lock:

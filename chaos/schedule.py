@@ -34,10 +34,11 @@ class Fault(StrEnum):
     BROKER = "broker restart"
     REBALANCE = "rebalance"
     CLOCK = "clock jump"
+    REPUBLISH = "republishing"
 
 
 ON_A_SERVER: Final = frozenset({Fault.DATABASE, Fault.BROKER})
-ON_A_SERVICE: Final = frozenset({Fault.TERMINATE, Fault.LOCK})
+ON_A_SERVICE: Final = frozenset({Fault.TERMINATE, Fault.LOCK, Fault.REBALANCE, Fault.REPUBLISH})
 NETWORK: Final = (Fault.CUT, Fault.RESET, Fault.DELAY, Fault.THROTTLE, Fault.BLACKHOLE)
 
 
@@ -118,6 +119,7 @@ C2: Final = Scale(
         Fault.BROKER: 20,
         Fault.REBALANCE: 120,
         Fault.CLOCK: 20,
+        Fault.REPUBLISH: 240,
     },
 )
 # So many a minute in a free run; what comes to less than one happens once.
@@ -137,6 +139,7 @@ A_MINUTE: Final = {
     Fault.BROKER: 0.4,
     Fault.REBALANCE: 2.0,
     Fault.CLOCK: 0.4,
+    Fault.REPUBLISH: 4.0,
 }
 SHORT_S: Final = 600
 DRAIN_SHORT_S, DRAIN_LONG_S = 90, 180
