@@ -30,7 +30,7 @@ SINCE, UNTIL = date(2026, 1, 1), date(2026, 12, 31)
 LEDGER: Final = "elsewhere"
 WIDE, NARROW = "WIDE", "NARROW"
 SMALL: Final = 50_000  # In minor units: what nobody is asked about.
-NARROW_LIMIT: Final = 400_000  # Some claims fit in, most of the later ones do not.
+NARROW_LIMIT: Final = 60_000  # Two or three claims fit in, the others are refused.
 PURPOSES: Final = {
     "expense:*": "6602",
     "input_vat": "2221",

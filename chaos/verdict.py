@@ -69,7 +69,6 @@ async def judge(ran: Ran, evidence: Evidence) -> Verdict:
         "every service was asked": _listed(proof.unreachable),
         "nobody approved their own claim": _told(ran, "self-approvals that went through"),
         "everything came to its end": _pending(ran),
-        "every victim recovered": _listed(ran.measures.unrecovered),
     }
     _take(verdict, await checker.judge(evidence))
     verdict.void += _void(ran, verdict)
@@ -221,6 +220,7 @@ def report(ran: Ran, verdict: Verdict, commit: str, again: str) -> dict[str, Any
             }
             for kind, values in sorted(ran.measures.recoveries.items())
         },
+        "slow": ran.measures.unrecovered,
         "drained_s": ran.drained_s and round(ran.drained_s, 1),
         "states": verdict.states,
         "conservation": verdict.conservation,

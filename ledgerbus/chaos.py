@@ -114,6 +114,8 @@ def show(screen: Console, document: dict[str, Any]) -> None:
     for kind, times in document["recovery_s"].items():
         told = f"p50 {times['p50']} s, p99 {times['p99']} s of {times['times']}"
         screen.print(f"recovery after a {kind} fault: {told}")
+    for slow in document["slow"]:
+        screen.print(f"[yellow]slow[/] {slow}")
     screen.print(f"drained after {document['drained_s']} s")
     idle = {each["clause"] for each in document["clauses"] if each["status"] == "not judged"}
     for name, found in document["checks"].items():
