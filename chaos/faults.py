@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 AIMS: Final = 60  # Looks for a moment inside a transaction before a kill takes what comes.
 AIM_S: Final = 0.01
+COMMIT_S: Final = 20  # Every service commits something within it: jobs do, if nothing else.
 DELAYS_S: Final = (0.02, 0.1, 0.3)
 SHIFTS_S: Final = (-3_600, 3_600, 400 * 86_400)
 RATES: Final = (4_000, 16_000, 64_000)
@@ -179,7 +180,11 @@ class LostCommit:
         self._link.lose_next_commit()
 
     async def heal(self) -> None:
-        """Stop waiting if none came."""
+        """Stop waiting if none comes for a while longer."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(COMMIT_S):
+                while self._link.losing:
+                    await asyncio.sleep(AIM_S)
         self._link.heal()
 
 

@@ -58,13 +58,16 @@ class Outside:
         for turn in count():
             producer = await self._ready()
             try:
-                await producer.send_and_wait(line["topic"], value, key=key, headers=headers)
+                mark = await producer.send_and_wait(line["topic"], value, key=key, headers=headers)
             except (KafkaError, OSError):
                 self.tally["kafka sends repeated"] += 1
                 await self._renew(producer)
                 await _breathe(turn)
             else:
-                self.journal.write(noted | {"answered": "acked", "answer": None})
+                place = f"{mark.topic}/{mark.partition}@{mark.offset}"
+                # What cannot be read is refused under the place it lies at.
+                named = {"source_key": place} if line["what"] == "poison" else {}
+                self.journal.write(noted | named | {"answered": "acked", "answer": {"at": place}})
                 return
 
     async def change(

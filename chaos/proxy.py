@@ -63,7 +63,7 @@ class Link:
         self._cut = False
         self._delay_s: float = 0
         self._bytes_per_s = 0
-        self._losing = False
+        self.losing = False
         self._open = {way: asyncio.Event() for way in Way}
         self._server: asyncio.Server | None = None
 
@@ -84,7 +84,7 @@ class Link:
         self._cut = False
         self._delay_s = 0
         self._bytes_per_s = 0
-        self._losing = False
+        self.losing = False
         for gate in self._open.values():
             gate.set()
 
@@ -114,7 +114,7 @@ class Link:
 
     def lose_next_commit(self) -> None:
         """Pass the next COMMIT on, wait until it is done, and reset instead of answering."""
-        self._losing = True
+        self.losing = True
 
     def client_ports(self) -> list[int]:
         """The ports by which the server knows this link's connections."""
@@ -158,7 +158,7 @@ class Link:
                 await self._hold(Way.UP, len(chunk))
                 if COMMIT in chunk:
                     pipe.committing = True
-                    pipe.losing, self._losing = self._losing, False
+                    pipe.losing, self.losing = self.losing, False
                 pipe.server.write(chunk)
                 await pipe.server.drain()
 

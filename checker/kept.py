@@ -151,7 +151,9 @@ def only_poison(world: World, found: Clause) -> None:
             continue
         found.saw()
         key = (line.get("topic") or INTAKE, line.get("key") or "")
-        told = codes.get(key, set()) | refused.get(line.get("key") or line.get("source_key"), set())
+        told = codes.get(key, set())
+        for called in (line.get("key"), line.get("source_key")):
+            told = told | refused.get(called, set())
         if line.get("code") and line["code"] not in told:
             found.broken(line.get("event_id") or key, f"poison {line['code']} met {sorted(told)}")
     expected = {(line.get("topic") or INTAKE, line.get("key") or "") for line in planted}
