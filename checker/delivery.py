@@ -10,6 +10,7 @@ from checker.plan import INTAKE, LISTENS, STREAMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from collections.abc import Set as AbstractSet
 
     from checker.records import Record
     from checker.verdict import Clause
@@ -71,11 +72,12 @@ def claims_are_told(world: World, found: Clause) -> None:
 @clause("I9", "approval's state is on its topic", "approval", "topics")
 def decisions_are_told(world: World, found: Clause) -> None:
     """Every decision and every step that was opened was told, and no other."""
-    cases = world.rows("approval", "cases")
-    for state in ("approved", "rejected"):
-        keys = {(row["claim_id"], row["revision"]) for row in cases if row["state"] == state}
-        kind = f"approval.claim-{state}.v1"
-        _same(world, found, kind, keys, ("claim_id", "revision"))
+    by_state: dict[str, set[Any]] = {"approved": set(), "rejected": set(), "withdrawn": set()}
+    for row in world.rows("approval", "cases"):
+        by_state.get(row["state"], set()).add((row["claim_id"], row["revision"]))
+    for state in ("approved", "rejected"):  # What was decided may have been withdrawn since.
+        kind, fields = f"approval.claim-{state}.v1", ("claim_id", "revision")
+        _same(world, found, kind, by_state[state], fields, also=by_state["withdrawn"])
     asked = {r["task_id"] for r in world.rows("approval", "approvers") if r["verdict"] != "carried"}
     told = {event.body["task_id"] for event in world.of("approval.step-opened.v1")}
     known = {row["task_id"] for row in world.rows("approval", "tasks")}
@@ -129,13 +131,21 @@ def matches_are_told(world: World, found: Clause) -> None:
     _same(world, found, "reconcile.payment-returned.v1", returned, ("match_id", "entry_id"))
 
 
-def _same(world: World, found: Clause, kind: str, state: set[Any], fields: tuple[str, ...]) -> None:
-    """What the tables hold and what the topic tells are the same set of things."""
+def _same(
+    world: World,
+    found: Clause,
+    kind: str,
+    state: set[Any],
+    fields: tuple[str, ...],
+    *,
+    also: AbstractSet[Any] = frozenset(),
+) -> None:
+    """What the tables hold and what the topic tells are the same things; `also` may be told."""
     told = {tuple(event.body[name] for name in fields) for event in world.of(kind)}
     found.saw(len(state | told))
     for key in state - told:
         _untold(world, found, key, kind)
-    for key in told - state:
+    for key in told - state - also:
         found.broken("/".join(map(str, key)), f"{kind} was told, and no row holds it")
 
 

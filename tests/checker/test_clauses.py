@@ -189,6 +189,13 @@ def test_a_breach_is_found_and_named(number: str, name: str, act: Break) -> None
     assert all(violation.subject and violation.detail for violation in found.violations)
 
 
+def test_an_approved_claim_may_be_withdrawn_afterwards() -> None:
+    world = a_world()
+    setting("approval", "cases", state="withdrawn")(world)
+    clauses = {(c.number, c.name): c for c in judge_world(world).clauses}
+    assert clauses["I9", "approval's state is on its topic"].status is Status.OK
+
+
 def test_every_clause_has_a_breach() -> None:
     assert {(c.number, c.name) for c in CLAUSES} == {(number, name) for number, name, _ in BREAKS}
 
