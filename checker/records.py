@@ -111,6 +111,7 @@ async def read_topics(
     client = AIOKafkaConsumer(
         bootstrap_servers=servers,
         enable_auto_commit=False,
+        auto_offset_reset="earliest",  # A seek would race with the client's own first reset.
         isolation_level="read_uncommitted",
         max_partition_fetch_bytes=4_194_304,
     )
@@ -118,7 +119,6 @@ async def read_topics(
     try:
         client.assign(parts)
         ends = await client.end_offsets(parts)
-        await client.seek_to_beginning(*parts)
         found = await _drain(client, ends, prefix)
     finally:
         await client.stop()

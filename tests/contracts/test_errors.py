@@ -34,7 +34,12 @@ NO_CODES = {
     "ISO 20022": {"BOOK", "CLBD", "CRDT", "DBIT", "OPBD", "PRCD", "RPCR", "RRTN"},
     "what banks write instead of a reference": {"N0NREF", "N0TPR0VIDED"},
     "names of Python and Unicode": {"UUID", "NFC", "NFKC"},
-    "settings": {"INFO", "OTEL_EXPORTER_OTLP_ENDPOINT", "LEDGERBUS_LEDGERS"},
+    "settings": {
+        "INFO",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "LEDGERBUS_LEDGERS",
+        "LEDGERBUS_CLOCK_SHIFT_S",
+    },
 }
 
 
