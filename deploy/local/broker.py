@@ -91,6 +91,22 @@ class Door:
     advertised: int
 
 
+def properties(port: int, controller_port: int, logs: str, doors: Sequence[Door] = ()) -> str:
+    """The node's configuration."""
+    text = PROPERTIES.format(
+        port=port,
+        controller_port=controller_port,
+        logs=logs,
+        bound="".join(f",{door.name}://{ports.HOST}:{door.port}" for door in doors),
+        advertised="".join(f",{door.name}://{ports.HOST}:{door.advertised}" for door in doors),
+        plain="".join(f",{door.name}:PLAINTEXT" for door in doors),
+    )
+    # Each door has threads of its own; one is plenty for a single client.
+    return text + "".join(
+        f"listener.name.{door.name.lower()}.num.network.threads=1\n" for door in doors
+    )
+
+
 class Broker:
     """The Kafka node of one state folder."""
 
@@ -133,18 +149,7 @@ class Broker:
             state.controller_port or CONTROLLER_PORT, taken={state.port}
         )
         state.address = f"{ports.HOST}:{state.port}"
-        text = PROPERTIES.format(
-            port=state.port,
-            controller_port=state.controller_port,
-            logs=self.folder / "logs",
-            bound="".join(f",{d.name}://{ports.HOST}:{d.port}" for d in self.doors),
-            advertised="".join(f",{d.name}://{ports.HOST}:{d.advertised}" for d in self.doors),
-            plain="".join(f",{d.name}:PLAINTEXT" for d in self.doors),
-        )
-        # Each door has threads of its own; one is plenty for a single client.
-        text += "".join(
-            f"listener.name.{d.name.lower()}.num.network.threads=1\n" for d in self.doors
-        )
+        text = properties(state.port, state.controller_port, str(self.folder / "logs"), self.doors)
         (self.folder / "server.properties").write_text(text, encoding="utf-8")
 
     def _command(self, java: Java, jar_files: list[Path]) -> list[str]:

@@ -88,7 +88,7 @@ class Container:
 
 def kafka_recipe(port: int) -> Recipe:
     """The same port inside and outside: the broker calls itself by the address it advertises."""
-    text = broker.PROPERTIES.format(port=port, controller_port=port + 1, logs="/var/lib/kafka/data")
+    text = broker.properties(port, port + 1, "/var/lib/kafka/data")
     lines = (line.partition("=") for line in text.splitlines())
     variables = {"KAFKA_" + name.replace(".", "_").upper(): value for name, _, value in lines}
     listeners = f"PLAINTEXT://0.0.0.0:{port},CONTROLLER://{ports.HOST}:{port + 1}"

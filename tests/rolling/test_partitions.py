@@ -38,7 +38,7 @@ async def test_topics_that_grow_under_load_lose_nothing(world: World) -> None:
 
     proof = await world.proof()
     assert proof.holds, proof.plain()["violations"]
-    read = {int(number): end for number, end in proof.reading.offsets["claims.events"].items()}
+    read = {int(number): end for number, end in proof.reading.offsets["claims.intake"].items()}
     assert read.keys() == set(range(PARTITIONS))
     assert all(read[number] for number in range(PARTITIONS // 2, PARTITIONS))
     for key in keys:
