@@ -41,20 +41,19 @@ class Run:
 
 async def listed(running: Services, service: str, params: Mapping[str, str]) -> Document:
     """The dead letters of all services, or of one."""
-    items = [
-        {"service": name, **item}
-        for name in _names(running, service)
-        async for item in running.items(name, "/v1/dead-letters", **params)
-    ]
-    return {"items": items}
+    return await _items(running, service, "/v1/dead-letters", params)
 
 
 async def waiting(running: Services, service: str, params: Mapping[str, str]) -> Document:
     """The parked keys of all services, or of one."""
+    return await _items(running, service, "/v1/parked", params)
+
+
+async def _items(running: Services, service: str, path: str, params: Mapping[str, str]) -> Document:
     items = [
         {"service": name, **item}
         for name in _names(running, service)
-        async for item in running.items(name, "/v1/parked", **params)
+        async for item in running.items(name, path, **params)
     ]
     return {"items": items}
 

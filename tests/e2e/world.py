@@ -6,13 +6,14 @@ import asyncio
 import os
 import signal
 import sys
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
+import pytest
 
 from contracts.claims import ClaimLine, SubmitClaim, WithdrawClaim
 from contracts.masterdata import (
@@ -28,6 +29,7 @@ from contracts.masterdata import (
     PeriodDefined,
 )
 from contracts.values import Money, PaidBy, claim_id
+from deploy.local import Stack
 from deploy.local.state import read_state
 from ledgerbus.addresses import addresses
 from ledgerbus.calls import services
@@ -37,7 +39,7 @@ from ledgerbus.sending import meta_of, sending
 from tests.support import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import AsyncIterator, Collection
 
     from contracts.envelope import Event
     from ledgerbus.addresses import Addresses
@@ -278,6 +280,19 @@ class World:
         for mark in marks:
             os.kill(mark.pid, sent)
         return [mark.pid for mark in marks]
+
+
+@asynccontextmanager
+async def running_world(root: Path) -> AsyncIterator[World]:
+    """A system under a folder; servers that the environment names belong to somebody else."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
+        environment.delenv("POSTGRES_URL", raising=False)
+        try:
+            yield await World.up(root)
+        finally:
+            await command(root, "down")
+            await Stack(root).destroy()  # Its database may lie outside the root.
 
 
 async def command(root: Path, *arguments: str) -> str:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.local import Stack
-from tests.e2e.world import World, command
+from tests.e2e.world import World, running_world
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -15,13 +14,6 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    """The running system; servers that the environment names belong to somebody else."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
-        environment.delenv("POSTGRES_URL", raising=False)
-        root = tmp_path_factory.mktemp("rolling") / "state"
-        try:
-            yield await World.up(root)
-        finally:
-            await command(root, "down")
-            await Stack(root).destroy()  # Its database may lie outside the root.
+    """The running system."""
+    async with running_world(tmp_path_factory.mktemp("rolling") / "state") as world:
+        yield world
