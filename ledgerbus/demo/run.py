@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -91,7 +91,11 @@ class Demo:
                 shown = self.shown_claim()
                 await self._month(where, running, before, shown)
                 proof = await proven(where)
-                self._end(where, proof, before.stories.facts, await _open_exceptions(running))
+                causes = (await running.get("posting", "/v1/holds/causes"))["items"]
+                waits = [held_claims(cause, where.services["posting"]) for cause in causes]
+                if exceptions := await _open_exceptions(running):
+                    waits.append(waiting_lines(exceptions, where.services["reconcile"]))
+                self._end(where, proof, before.stories.facts, waits)
                 self._next(shown)
         finally:
             telemetry.stop()
@@ -187,12 +191,11 @@ class Demo:
             and claim_id(claim.source, claim.source_key).int % ONE_IN
         )
 
-    def _end(self, where: Addresses, proof: Proof, before: int, exceptions: int) -> None:
+    def _end(self, where: Addresses, proof: Proof, before: int, waits: list[str]) -> None:
         for sheet in conservation_sheets(proof.table):
             self.screen.print(sheet)
         show_counts(self.screen, proof.table)
-        if exceptions:
-            told = waiting_lines(exceptions, where.services["reconcile"])
+        for told in waits:
             self.screen.print(told, markup=False, soft_wrap=True)
         added = proof.reading.stories.facts - before
         if not added:
@@ -222,6 +225,16 @@ def _commands(month: ClaimFile) -> Iterator[tuple[FileClaim, SubmitClaim]]:
             yield claim, claim.command()
         except Unreadable:
             continue
+
+
+def held_claims(cause: dict[str, Any], posting: str) -> str:
+    """What holds claims at posting, how much waits for it, and where that is listed."""
+    claims = "1 claim" if cause["claims"] == 1 else f"{cause['claims']} claims"
+    amount, currency = cause["total"]["amount"], cause["total"]["currency"]
+    return (
+        f"{claims} over {amount} {currency} held at posting: {cause['code']} {cause['missing']}, "
+        f"until that is published. Listed at\n  {posting}/v1/holds"
+    )
 
 
 def waiting_lines(count: int, reconcile: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ledgerbus.conservation import prove
-from ledgerbus.demo.run import waiting_lines
+from ledgerbus.demo.run import held_claims, waiting_lines
 from ledgerbus.program import command, pasteable
 from ledgerbus.prove import Proof, verdict
 from ledgerbus.reading import Reading
@@ -94,6 +94,19 @@ def test_commands_named_in_a_message_are_written_the_way_we_were_called(
     assert told == (
         "see `.venv/bin/ledgerbus status`; `.venv/bin/ledgerbus up` starts what ledgerbus needs"
     )
+
+
+def test_claims_that_are_held_name_what_they_lack_and_the_list() -> None:
+    cause = {
+        "code": "ACCOUNT_MAPPING_MISSING",
+        "missing": "expense:donation",
+        "claims": 3,
+        "total": {"amount": "2773.23", "currency": "CNY"},
+    }
+    told = held_claims(cause, "http://127.0.0.1:8004")
+    assert told.startswith("3 claims over 2773.23 CNY held at posting: ACCOUNT_MAPPING_MISSING ")
+    assert "expense:donation" in told
+    assert told.endswith("http://127.0.0.1:8004/v1/holds")
 
 
 def test_lines_that_wait_for_a_person_name_the_list_and_the_clerk() -> None:
